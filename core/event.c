@@ -1,0 +1,121 @@
+#include "core/event.h"
+
+#include <string.h>
+
+struct kind {
+    const char *name, *help;
+    unsigned base, slots, levels, details;
+    enum cost cost;
+};
+
+static const struct kind kinds[EVENT_KINDS] = {
+#define X(kind, name, depths, levels, details, cost, help)                                         \
+    [EVENT_##kind] = {name, help, kind##_BASE, kind##_SLOTS, levels, details, COST_##cost},
+    EVENTS(X)
+#undef X
+};
+
+static const enum cost cost_of_server[SERVERS] = {
+    [SERVED_L1] = COST_l1,         [SERVED_L2] = COST_l2,
+    [SERVED_LLC] = COST_llc,       [SERVED_MEMORY] = COST_memory,
+    [SERVED_STRUCTURE] = COST_structure_cache,
+};
+
+static uint32_t price_of(const struct kind *kind, unsigned detail, const uint32_t *cost)
+{
+    if (kind->cost == COST_none)
+        return 0;
+    return cost[kind->cost == COST_by_server ? cost_of_server[detail] : kind->cost];
+}
+
+void tally_init(struct tally *t, const uint32_t *cost, uint16_t vcpu)
+{
+    memset(t, 0, sizeof *t);
+    t->vcpu = vcpu;
+    for (unsigned k = 0; k < EVENT_KINDS; k++)
+        for (unsigned i = 0; i < kinds[k].slots; i++)
+            t->price[kinds[k].base + i] = price_of(&kinds[k], i % kinds[k].details, cost);
+}
+
+void tally_reset(struct tally *t)
+{
+    memset(t->count, 0, sizeof t->count);
+    t->cycles = 0;
+}
+
+void tally_add(struct tally *into, const struct tally *from)
+{
+    for (unsigned i = 0; i < EVENT_SLOTS; i++)
+        into->count[i] += from->count[i];
+    into->cycles += from->cycles;
+}
+
+uint64_t tally_total(const struct tally *t, enum event_kind kind)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < kinds[kind].slots; i++)
+        total += t->count[kinds[kind].base + i];
+    return total;
+}
+
+unsigned event_slot(const struct event *e)
+{
+    const struct kind *k = &kinds[e->kind];
+    return k->base + (e->depth * k->levels + e->level) * k->details + e->detail;
+}
+
+void tally_record(struct tally *t, struct event event)
+{
+    event.time = t->cycles;
+    event.vcpu = t->vcpu;
+    t->sink->take(t->sink->self, &event);
+}
+
+const char *event_name(enum event_kind kind)
+{
+    return kinds[kind].name;
+}
+
+const char *event_help(enum event_kind kind)
+{
+    return kinds[kind].help;
+}
+
+const char *server_name(enum server server)
+{
+    static const char *const names[SERVERS] = {"l1", "l2", "llc", "memory", "structure_cache"};
+    return names[server];
+}
+
+const char *tlb_name(enum tlb_name tlb)
+{
+    static const char *const names[TLBS] = {"l1i", "l1d", "l2"};
+    return names[tlb];
+}
+
+const char *refusal_name(enum refusal_kind kind)
+{
+    static const char *const names[REFUSALS] = {"none", "not_present", "reserved", "protection",
+                                                "non_canonical"};
+    return names[kind];
+}
+
+const char *cost_name(enum cost cost)
+{
+    static const char *const names[COST_COUNT] = {
+#define X(key, help) #key,
+        COSTS(X)
+#undef X
+    };
+    return names[cost];
+}
+
+const char *cost_help(enum cost cost)
+{
+    static const char *const helps[COST_COUNT] = {
+#define X(key, help) help,
+        COSTS(X)
+#undef X
+    };
+    return helps[cost];
+}

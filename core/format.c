@@ -1,0 +1,158 @@
+#include "core/format.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t bits(unsigned high, unsigned low)
+{
+    return high < low ? 0 : ((uint64_t)2 << high) - ((uint64_t)1 << low);
+}
+
+/* What all x86 formats share. Tables 4-5, 4-6 (32-bit), 4-9 to 4-11 (PAE), 4-14 to 4-20 (long). */
+static struct format x86(const char *name, unsigned levels, unsigned entry_bytes, unsigned ia_bits)
+{
+    struct format f = {
+        .levels = (uint8_t)levels,
+        .entry_bytes = (uint8_t)entry_bytes,
+        .ia_bits = (uint8_t)ia_bits,
+        .large = PTE_PS,
+        .present = PTE_P,
+        .write = PTE_W,
+        .user = PTE_U,
+        .accessed = PTE_A,
+        .dirty = PTE_D,
+    };
+    snprintf(f.name, sizeof f.name, "%s", name);
+    unsigned shift = 12;
+    for (unsigned level = 1; level <= levels; level++) {
+        f.shift[level] = (uint8_t)shift;
+        f.index_bits[level] = entry_bytes == 4 ? 10 : 9;
+        shift += f.index_bits[level];
+    }
+    return f;
+}
+
+static struct format two_level(const struct format_limits *limits)
+{
+    struct format f = x86("2-level", PAGING_2_LEVEL, 4, 32);
+    unsigned high = limits->maxphyaddr > 40 ? 8 : limits->maxphyaddr - 32u;
+    f.frame[1][1] = f.frame[2][0] = bits(31, 12);
+    f.frame[2][1] = bits(31, 22);
+    f.high_bits[2] = (uint8_t)high;
+    f.reserved[2][1] = bits(21, 13 + high);
+    f.leaf_levels = limits->pse ? 1 << 2 : 0;
+    return f;
+}
+
+/* PAE and beyond: 8-byte entries, so address bits up to MAXPHYADDR and the execute-disable bit. */
+static struct format eight_byte(const char *name, unsigned levels, unsigned ia_bits,
+                                const struct format_limits *limits)
+{
+    struct format f = x86(name, levels, 8, ia_bits);
+    unsigned top = levels == PAGING_PAE ? 62 : 51; /* PAE reserves 62:52 too */
+    uint64_t always = bits(top, limits->maxphyaddr) | (limits->nx ? 0 : PTE_NX);
+    for (unsigned level = 1; level <= levels; level++) {
+        f.frame[level][0] = bits(51, 12);
+        f.frame[level][1] = bits(51, f.shift[level]);
+        f.reserved[level][0] = always;
+        f.reserved[level][1] = always | bits(f.shift[level] - 1u, 13);
+    }
+    f.no_exec = limits->nx ? PTE_NX : 0;
+    return f;
+}
+
+static struct format pae(const struct format_limits *limits)
+{
+    struct format f = eight_byte("pae", PAGING_PAE, 32, limits);
+    f.index_bits[3] = 2;
+    f.registers = 1;
+    f.reserved[3][0] = bits(2, 1) | bits(8, 5) | bits(63, limits->maxphyaddr);
+    f.leaf_levels = 1 << 2;
+    return f;
+}
+
+static struct format long_mode(const char *name, unsigned levels, const struct format_limits *limits)
+{
+    struct format f = eight_byte(name, levels, levels == PAGING_5_LEVEL ? 57 : 48, limits);
+    f.canonical = true;
+    f.leaf_levels = limits->pages_1g ? 1 << 2 | 1 << 3 : 1 << 2;
+    for (unsigned level = 2; level <= levels; level++)
+        if (!(f.leaf_levels >> level & 1))
+            f.reserved[level][0] |= PTE_PS;
+    f.key_shift = limits->keys ? PTE_PK_SHIFT : 0;
+    return f;
+}
+
+struct format format_x86(enum paging paging, const struct format_limits *limits)
+{
+    struct format f = paging == PAGING_2_LEVEL   ? two_level(limits)
+                      : paging == PAGING_PAE     ? pae(limits)
+                      : paging == PAGING_4_LEVEL ? long_mode("4-level", 4, limits)
+                                                 : long_mode("5-level", 5, limits);
+    f.global = limits->global ? PTE_G : 0;
+    return f;
+}
+
+struct format format_textbook(const struct geometry *g)
+{
+    unsigned shift = (unsigned)__builtin_ctz(g->page);
+    struct format f = {
+        .name = "textbook",
+        .levels = g->levels,
+        .entry_bytes = g->entry_bytes,
+        .present = (uint64_t)1 << g->valid,
+        .frame_left = (uint8_t)(shift > g->frame_low ? shift - g->frame_low : 0),
+        .frame_right = (uint8_t)(shift > g->frame_low ? 0 : g->frame_low - shift),
+    };
+    for (unsigned level = 1; level <= g->levels; level++) {
+        f.shift[level] = (uint8_t)shift;
+        f.index_bits[level] = g->index_bits[g->levels - level];
+        shift += f.index_bits[level];
+        f.frame[level][0] = f.frame[level][1] = low_bits(g->frame_bits) << g->frame_low;
+    }
+    f.ia_bits = (uint8_t)shift;
+    return f;
+}
+
+const char *format_level_name(const struct format *f, unsigned level)
+{
+    static const char *const names[] = {"data", "PTE", "PMD", "PUD", "P4D", "PGD"};
+    return names[level && level == f->levels ? 5 : level];
+}
+
+const char *format_page_name(const struct format *f, unsigned level, char *text)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    unsigned shift = f->shift[level];
+    snprintf(text, 16, "%u%s", 1u << shift % 10, units[shift / 10]);
+    return text;
+}
+
+uint32_t format_rights(const struct format *f, bool leaf, uint64_t entry)
+{
+    uint32_t rights = 0;
+    rights |= (entry & f->read) == f->read ? MAY_READ : 0;
+    rights |= (entry & f->write) == f->write ? MAY_WRITE : 0;
+    rights |= (entry & f->user) == f->user ? MAY_USER : 0;
+    rights |= entry & f->no_exec ? 0 : MAY_EXEC;
+    if (!leaf)
+        return rights;
+    rights |= (entry & f->dirty) == f->dirty ? LEAF_DIRTY : 0;
+    rights |= entry & f->global ? LEAF_GLOBAL : 0;
+    if (f->key_shift)
+        rights |= (uint32_t)(entry >> f->key_shift & 15) << LEAF_KEY_SHIFT;
+    return rights;
+}
+
+uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_t address,
+                      uint32_t rights)
+{
+    uint64_t entry = f->present | (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
+    if (leaf && level > 1)
+        entry |= f->large | (address >> 32 & low_bits(f->high_bits[level])) << 13;
+    entry |= rights & MAY_READ ? f->read : 0;
+    entry |= rights & MAY_WRITE ? f->write : 0;
+    entry |= rights & MAY_USER ? f->user : 0;
+    entry |= rights & MAY_EXEC ? 0 : f->no_exec;
+    return entry;
+}
