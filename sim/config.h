@@ -9,6 +9,7 @@
 #define SIM_CONFIG_H
 
 #include "core/access.h"
+#include "core/control.h"
 #include "core/format.h"
 #include "core/profile.h"
 #include "sim/workload/generator.h"
@@ -39,12 +40,6 @@ struct process_config {
     unsigned n_maps;
     const struct phase_config *phases; /**< run one after the other */
     unsigned n_phases;
-};
-
-/** Control state of a vCPU, as a raw VM gives it. */
-struct registers {
-    uint64_t cr0, cr3, cr4, efer;
-    uint32_t pkru;
 };
 
 /** Bytes written into guest memory before the run. */

@@ -1,0 +1,50 @@
+/**
+ * @file
+ * One translation from an input space to an output space: a format and a root, with the rights
+ * rules already worked out. A vCPU holds a chain of stages in an array; the stage under s is s + 1
+ * and translates s's output. Native paging is a chain of one.
+ */
+#ifndef CORE_STAGE_H
+#define CORE_STAGE_H
+
+#include "core/access.h"
+#include "core/format.h"
+
+/** What an access is, to a stage: operation, privilege and AC in four bits. */
+enum kind {
+    KIND_READ,
+    KIND_WRITE,
+    KIND_EXEC,
+    KIND_OP = 3,
+    KIND_USER = ACCESS_USER << 2,
+    KIND_AC = ACCESS_AC << 2,
+    KINDS = 16
+};
+
+static inline unsigned kind_of(const struct access *access)
+{
+    static const uint8_t of_op[] = {KIND_READ, KIND_WRITE, KIND_EXEC, KIND_WRITE};
+    return of_op[access->op] | (unsigned)access->flags << 2;
+}
+
+struct stage {
+    struct format format;
+    uint64_t root;           /**< of the top table, in the space of the stage below */
+    uint64_t top[4];         /**< PAE: the PDPTE registers, in place of a top table */
+    uint16_t allow[KINDS];   /**< bit r: an access of this kind may use rights r (MAY_*) */
+    uint16_t deny_key[KINDS]; /**< bit k: this kind may not use user pages of key k */
+};
+
+/** Whether the key of a leaf with @p rights denies @p kind. */
+static inline bool stage_key_denies(const struct stage *stage, unsigned kind, uint32_t rights)
+{
+    return rights & MAY_USER && stage->deny_key[kind] >> (rights >> LEAF_KEY_SHIFT & 15) & 1;
+}
+
+/** Whether a leaf with @p rights allows @p kind. */
+static inline bool stage_allows(const struct stage *stage, unsigned kind, uint32_t rights)
+{
+    return (stage->allow[kind] >> (rights & MAY_ALL) & 1) && !stage_key_denies(stage, kind, rights);
+}
+
+#endif
