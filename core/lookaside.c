@@ -1,0 +1,220 @@
+#include "core/lookaside.h"
+
+#include <string.h>
+
+/* Each memo draws from its own stream, so that one's misses do not disturb another's choices. */
+static uint32_t add(struct lookaside *la, uint32_t *at, const struct shape *shape, bool targets,
+                    bool really, struct rng *seeds)
+{
+    uint64_t seed = rng_next(seeds);
+    if (!shape->entries)
+        return 0;
+    uint32_t offset = *at;
+    *at += (uint32_t)memo_bytes(shape, targets);
+    if (really)
+        memo_init(memo_at(la, offset), shape, targets, seed);
+    return offset;
+}
+
+static void add_tlb(struct lookaside *la, struct tlb *tlb, const struct tlb_profile *profile,
+                    uint32_t *at, bool really, struct rng *seeds)
+{
+    uint32_t array[PAGE_CLASSES];
+    for (unsigned a = 0; a < PAGE_CLASSES; a++)
+        array[a] = add(la, at, &profile->array[a], true, really, seeds);
+    for (unsigned size = 0; size < PAGE_CLASSES; size++) {
+        tlb->kept_as[size] = profile->kept_as[size];
+        uint8_t where = profile->array_of[profile->kept_as[size]];
+        tlb->array[size] = where == TLB_NOWHERE ? 0 : array[where];
+    }
+}
+
+/* Lays all memos out behind the struct, and makes them if @p really. */
+static size_t lay_out(struct lookaside *la, const struct profile *p, unsigned stages, uint64_t seed,
+                      bool really)
+{
+    struct rng seeds = {seed};
+    uint32_t at = (uint32_t)((sizeof *la + 15) & ~(size_t)15);
+    for (unsigned t = 0; t < TLBS; t++)
+        add_tlb(la, &la->tlb[t], &p->tlb[t], &at, really, &seeds);
+    for (unsigned depth = 0; depth < stages; depth++)
+        for (unsigned level = 2; level <= LEVELS_MAX; level++)
+            la->structure[depth][level] =
+                add(la, &at, &p->structure[level], true, really, &seeds);
+    for (unsigned depth = 1; depth < stages; depth++)
+        la->nested[depth] = add(la, &at, &p->nested_tlb, true, really, &seeds);
+    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
+        la->data[c] = add(la, &at, &p->data[c], false, really, &seeds);
+    return at;
+}
+
+size_t lookaside_bytes(const struct profile *profile, unsigned stages)
+{
+    struct lookaside scratch = {0};
+    return lay_out(&scratch, profile, stages, 0, false);
+}
+
+void lookaside_init(struct lookaside *la, const struct profile *profile, unsigned stages,
+                    uint64_t seed)
+{
+    la->bytes = (uint32_t)lay_out(la, profile, stages, seed, true);
+    la->by_entry = profile->structure_by_entry;
+    la->program_data = profile->program_data;
+    la->line_shift = (uint8_t)__builtin_ctz(profile->line);
+}
+
+bool tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
+                space_t space, space_t global, struct tlb_hit *hit)
+{
+    struct tlb *tlb = &la->tlb[name];
+    for (unsigned sizes = tlb->sizes; sizes; sizes &= sizes - 1) {
+        unsigned size = (unsigned)__builtin_ctz(sizes);
+        uint64_t number = page_number(f, size + 1, gva);
+        hit->memo = memo_at(la, tlb->array[size]);
+        hit->level = size + 1;
+        hit->slot = memo_lookup(hit->memo, tag_of(space, size, number));
+        if (hit->slot == MEMO_MISS && la->globals)
+            hit->slot = memo_lookup(hit->memo, tag_of(global, size, number));
+        if (hit->slot != MEMO_MISS)
+            return true;
+    }
+    return false;
+}
+
+void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
+              space_t space, unsigned level, const struct target *target)
+{
+    struct tlb *tlb = &la->tlb[name];
+    unsigned size = level - 1, kept = size < PAGE_CLASSES ? tlb->kept_as[size] : 0;
+    if (size >= PAGE_CLASSES || !tlb->array[kept])
+        return;
+    struct memo *memo = memo_at(la, tlb->array[kept]);
+    uint64_t tag = tag_of(space, kept, page_number(f, kept + 1, gva));
+    uint32_t slot = memo_peek(memo, tag);
+    if (slot == MEMO_MISS)
+        slot = memo_insert(memo, tag);
+    struct target *to = memo_targets(memo) + slot;
+    *to = *target;
+    to->note = level;
+    if (kept != size) {
+        uint64_t inside = gva & low_bits(f->shift[level]) & ~low_bits(f->shift[kept + 1]);
+        to->hpa += inside, to->next += inside;
+        la->fragments = true;
+    }
+    tlb->sizes |= (uint8_t)(1 << kept);
+    la->globals |= (target->rights & LEAF_GLOBAL) != 0;
+}
+
+/* A fragment belongs to a page larger than its tag says: its note knows how large. */
+static void drop_fragments(struct memo *memo, const struct format *f, unsigned size, gva_t gva,
+                           space_t space, space_t global)
+{
+    const uint64_t *tags = memo_tags(memo);
+    for (uint32_t slot = 0; slot < memo->entries; slot++) {
+        space_t of = (space_t)(tags[slot] >> 48);
+        unsigned level = memo_targets(memo)[slot].note;
+        if (!tags[slot] || (of != space && (!global || of != global)) || level <= size + 1 ||
+            (tags[slot] >> MEMO_KEY_BITS & 3) != size)
+            continue;
+        uint64_t number = tags[slot] & low_bits(MEMO_KEY_BITS);
+        if (number >> (f->shift[level] - f->shift[size + 1]) == page_number(f, level, gva))
+            memo_drop(memo, slot);
+    }
+}
+
+static void drop_tag(struct memo *memo, uint64_t tag)
+{
+    uint32_t slot = memo_peek(memo, tag);
+    if (slot != MEMO_MISS)
+        memo_drop(memo, slot);
+}
+
+void lookaside_drop_page(struct lookaside *la, const struct format *f, gva_t gva, space_t space,
+                         space_t global)
+{
+    for (unsigned t = 0; t < TLBS; t++)
+        for (unsigned size = 0; size < PAGE_CLASSES; size++) {
+            if (!(la->tlb[t].sizes >> size & 1))
+                continue;
+            struct memo *memo = memo_at(la, la->tlb[t].array[size]);
+            uint64_t number = page_number(f, size + 1, gva);
+            drop_tag(memo, tag_of(space, size, number));
+            if (global)
+                drop_tag(memo, tag_of(global, size, number));
+            if (la->fragments)
+                drop_fragments(memo, f, size, gva, space, global);
+        }
+}
+
+void lookaside_drop_space(struct lookaside *la, space_t space)
+{
+    for (unsigned t = 0; t < TLBS; t++)
+        for (unsigned size = 0; size < PAGE_CLASSES; size++)
+            if (la->tlb[t].sizes >> size & 1)
+                memo_drop_matching(memo_at(la, la->tlb[t].array[size]), TAG_SPACE,
+                                   tag_of(space, 0, 0));
+}
+
+void lookaside_drop_structure(struct lookaside *la, unsigned depth, space_t space)
+{
+    for (unsigned level = 2; level <= LEVELS_MAX; level++)
+        if (la->structure[depth][level])
+            memo_drop_matching(memo_at(la, la->structure[depth][level]), TAG_SPACE,
+                               tag_of(space, 0, 0));
+}
+
+void lookaside_drop_path(struct lookaside *la, unsigned depth, const struct format *f, ia_t ia,
+                         space_t space)
+{
+    for (unsigned level = 2; level <= f->levels; level++)
+        if (la->structure[depth][level] && !la->by_entry)
+            drop_tag(memo_at(la, la->structure[depth][level]),
+                     tag_of(space, 0, page_number(f, level, ia)));
+    if (la->by_entry) /* which entries the walk would read is not known here: drop them all */
+        lookaside_drop_structure(la, depth, space);
+}
+
+static void flush_at(struct lookaside *la, uint32_t offset)
+{
+    if (offset)
+        memo_flush(memo_at(la, offset));
+}
+
+void lookaside_flush(struct lookaside *la)
+{
+    for (unsigned t = 0; t < TLBS; t++) {
+        for (unsigned size = 0; size < PAGE_CLASSES; size++)
+            flush_at(la, la->tlb[t].array[size]);
+        la->tlb[t].sizes = 0;
+    }
+    for (unsigned depth = 0; depth < STAGES_MAX; depth++) {
+        for (unsigned level = 2; level <= LEVELS_MAX; level++)
+            flush_at(la, la->structure[depth][level]);
+        flush_at(la, la->nested[depth]);
+    }
+    la->globals = la->fragments = false;
+}
+
+void lookaside_flush_data(struct lookaside *la)
+{
+    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
+        flush_at(la, la->data[c]);
+}
+
+/* One cache, if there is one: true if it had the line; it has it afterwards. */
+static bool has_line(struct memo *memo, uint64_t tag)
+{
+    if (memo_lookup(memo, tag) != MEMO_MISS)
+        return true;
+    memo_insert(memo, tag);
+    return false;
+}
+
+enum server lookaside_serve(struct lookaside *la, struct memo *llc, hpa_t at)
+{
+    uint64_t tag = tag_of(1, 0, at >> la->line_shift);
+    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
+        if (la->data[c] && has_line(memo_at(la, la->data[c]), tag))
+            return SERVED_L1 + c;
+    return llc && has_line(llc, tag) ? SERVED_LLC : SERVED_MEMORY;
+}

@@ -1,0 +1,302 @@
+#include "core/walk.h"
+
+#include <assert.h>
+
+/* Where a stage's descent stands. */
+struct descent {
+    unsigned level;
+    uint64_t table;  /* of the table to read next: in the space below, or host if `host` */
+    bool host;       /* a structure cache gave the host address: no need to translate */
+    uint32_t rights; /* gathered so far */
+    int16_t parent;
+};
+
+static bool refuse(struct walk *w, unsigned s, enum refusal_kind kind, unsigned level, ia_t ia,
+                   unsigned access, uint64_t entry)
+{
+    w->refusal = (struct refusal){.kind = kind,
+                                  .depth = (uint8_t)s,
+                                  .level = (uint8_t)level,
+                                  .access = access,
+                                  .ia = ia,
+                                  .entry = entry};
+    return false;
+}
+
+static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found);
+
+/* ---- the parts of one stage's descent ---- */
+
+/* Structure caches by address: the lowest level that knows the way starts the walk. */
+static void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d)
+{
+    const struct format *f = &w->stage[s].format;
+    for (unsigned level = 2; level <= f->levels; level++) {
+        uint32_t offset = w->lookaside->structure[s][level];
+        if (!offset)
+            continue;
+        struct memo *memo = memo_at(w->lookaside, offset);
+        uint32_t slot = memo_lookup(memo, tag_of(w->space[s], 0, page_number(f, level, ia)));
+        if (slot != MEMO_MISS) {
+            const struct target *target = &memo_targets(memo)[slot];
+            NOTE(w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
+            *d = (struct descent){level - 1, target->hpa, true, target->rights, WALK_NO_REF};
+            return;
+        }
+        NOTE(w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
+    }
+}
+
+/* PAE keeps its top level in registers: no read, no rights. SDM vol. 3, 4.4.1. */
+static bool start_from_registers(struct walk *w, unsigned s, ia_t ia, unsigned kind,
+                                 struct descent *d)
+{
+    const struct stage *stage = &w->stage[s];
+    const struct format *f = &stage->format;
+    uint64_t entry = stage->top[ia >> f->shift[d->level] & low_bits(f->index_bits[d->level])];
+    if (!format_present(f, entry))
+        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
+    d->table = format_address(f, d->level, false, entry);
+    d->level--;
+    return true;
+}
+
+static bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d)
+{
+    const struct format *f = &w->stage[s].format;
+    *d = (struct descent){f->levels, w->stage[s].root, false, MAY_ALL, WALK_NO_REF};
+    if (w->lookaside && !w->lookaside->by_entry)
+        start_from_cache(w, s, ia, d);
+    if (s == 0)
+        w->skip.level = (uint8_t)d->level, w->skip.table = d->table;
+    return d->level < f->levels || !f->registers || start_from_registers(w, s, ia, kind, d);
+}
+
+/* Structure caches by entry: they answer the read itself. */
+static bool served_by_structure(struct walk *w, const struct ref *ref)
+{
+    uint32_t offset = w->lookaside->structure[ref->depth][ref->level];
+    if (!w->lookaside->by_entry || !offset)
+        return false;
+    struct memo *memo = memo_at(w->lookaside, offset);
+    if (memo_lookup(memo, tag_of(w->space[ref->depth], 0, ref->at >> 2)) != MEMO_MISS)
+        return true;
+    NOTE(w->tally, STRUCTURE_MISS, ref->depth, ref->level, 0, ref->ia, 0);
+    return false;
+}
+
+static void read_entry(struct walk *w, struct ref *ref, unsigned bytes)
+{
+    ref->entry = mem_holds(w->bus.mem, ref->at, bytes) ? mem_load(w->bus.mem, ref->at, bytes) : 0;
+    if (!w->lookaside)
+        return;
+    ref->server = (uint8_t)(served_by_structure(w, ref)
+                                ? SERVED_STRUCTURE
+                                : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
+    NOTE(w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
+}
+
+/*
+ * Setting A or D in an entry is a write in the stage below: the page that holds the table must
+ * allow it there, and becomes dirty itself. Loops over the stages further down.
+ */
+static bool write_through(struct walk *w, int16_t i)
+{
+    for (int16_t under = w->ref[i].under; under != WALK_NO_REF; under = w->ref[i].under) {
+        struct ref *leaf = &w->ref[under];
+        const struct format *f = &w->stage[leaf->depth].format;
+        unsigned kind = KIND_WRITE | KIND_USER;
+        if (!stage_allows(&w->stage[leaf->depth], kind, leaf->rights)) {
+            refuse(w, leaf->depth, REFUSED_PROTECTION, leaf->level, leaf->ia, kind, leaf->entry);
+            w->refusal.on_table = true;
+            return false;
+        }
+        if (!(f->dirty & ~(leaf->entry | leaf->set)))
+            return true;
+        leaf->set |= f->dirty;
+        i = under;
+    }
+    return true;
+}
+
+/* Notes A (and D) bits that the commit will set. */
+static bool mark(struct walk *w, int16_t i, uint64_t bits)
+{
+    struct ref *ref = &w->ref[i];
+    uint64_t missing = bits & ~ref->entry;
+    ref->set |= missing;
+    return !missing || write_through(w, i);
+}
+
+/* Translates the entry's address, reads it, and checks that it is well-formed. */
+static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d,
+                       int16_t *at)
+{
+    const struct format *f = &w->stage[s].format;
+    uint64_t address = d->table + format_offset(f, d->level, ia);
+    struct found table = {.hpa = address, .leaf = WALK_NO_REF};
+    if (!d->host && s + 1 < w->stages &&
+        !translate(w, s + 1, address, KIND_READ | KIND_USER, &table)) {
+        w->refusal.on_table |= w->refusal.depth == s + 1;
+        return false;
+    }
+    assert(w->refs < WALK_REFS);
+    int16_t i = (int16_t)w->refs++;
+    struct ref *ref = &w->ref[i];
+    *ref = (struct ref){.at = table.hpa,
+                        .ia = ia,
+                        .table_ia = address,
+                        .depth = (uint8_t)s,
+                        .level = (uint8_t)d->level,
+                        .parent = d->parent,
+                        .under = table.leaf};
+    read_entry(w, ref, f->entry_bytes);
+    if (!format_present(f, ref->entry))
+        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, ref->entry);
+    ref->leaf = format_is_leaf(f, d->level, ref->entry);
+    if (ref->entry & f->reserved[d->level][ref->leaf])
+        return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, ref->entry);
+    ref->rights = format_rights(f, ref->leaf, ref->entry) & (d->rights | ~(uint32_t)MAY_ALL);
+    *at = i;
+    return true;
+}
+
+/* The highest level that withholds what the access needs; the leaf if no single right is missing. */
+static unsigned denying_level(const struct walk *w, int16_t leaf, unsigned kind)
+{
+    const struct stage *stage = &w->stage[w->ref[leaf].depth];
+    unsigned level = w->ref[leaf].level;
+    if (!(stage->allow[kind] >> MAY_ALL & 1))
+        return level;
+    for (int16_t i = leaf; i != WALK_NO_REF; i = w->ref[i].parent)
+        if (!(stage->allow[kind] >> (w->ref[i].rights & MAY_ALL) & 1))
+            level = w->ref[i].level;
+    return level;
+}
+
+static bool check_rights(struct walk *w, int16_t leaf, unsigned kind)
+{
+    const struct ref *ref = &w->ref[leaf];
+    const struct stage *stage = &w->stage[ref->depth];
+    if (stage_allows(stage, kind, ref->rights))
+        return true;
+    refuse(w, ref->depth, REFUSED_PROTECTION, denying_level(w, leaf, kind), ref->ia, kind,
+           ref->entry);
+    w->refusal.key = stage_key_denies(stage, kind, ref->rights);
+    return false;
+}
+
+/* ---- one stage, and everything under it ---- */
+
+/* Down to the leaf of stage s; marks A on the way. */
+static bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t *leaf)
+{
+    const struct format *f = &w->stage[s].format;
+    struct descent d;
+    if (!start(w, s, ia, kind, &d))
+        return false;
+    for (;;) {
+        if (!read_level(w, s, ia, kind, &d, leaf))
+            return false;
+        const struct ref *ref = &w->ref[*leaf];
+        if (ref->leaf)
+            return true;
+        if (!mark(w, *leaf, f->accessed))
+            return false;
+        uint64_t table = format_address(f, d.level, false, ref->entry);
+        d = (struct descent){d.level - 1, table, false, ref->rights, *leaf};
+    }
+}
+
+/* Stage s of the chain and the stages under it: one more recursion per table and for the data. */
+static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+{
+    *found = (struct found){
+        .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
+    if (s == w->stages)
+        return true;
+    const struct format *f = &w->stage[s].format;
+    if (f->levels) {
+        int16_t leaf;
+        bool write = (kind & KIND_OP) == KIND_WRITE;
+        if (!descend(w, s, ia, kind, &leaf) || !check_rights(w, leaf, kind) ||
+            !mark(w, leaf, f->accessed | (write ? f->dirty : 0)))
+            return false;
+        const struct ref *ref = &w->ref[leaf];
+        found->level = ref->level;
+        found->shift = f->shift[ref->level];
+        found->rights = ref->rights | (write ? LEAF_DIRTY : 0);
+        found->leaf = leaf;
+        found->next = format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
+    }
+    found->hpa = found->next;
+    if (s + 1 == w->stages)
+        return true;
+    struct found below;
+    if (!translate(w, s + 1, found->next, kind | KIND_USER, &below))
+        return false;
+    found->hpa = below.hpa;
+    found->shift = below.shift < found->shift ? below.shift : found->shift;
+    return true;
+}
+
+bool walk_read(struct walk *w, ia_t ia, unsigned kind)
+{
+    w->refs = 0;
+    w->skip.level = 0;
+    return translate(w, 0, ia, kind, &w->found);
+}
+
+/* ---- committing ---- */
+
+static void set_bits(struct walk *w, const struct ref *ref)
+{
+    const struct format *f = &w->stage[ref->depth].format;
+    uint64_t entry = ref->entry | ref->set;
+    mem_store(w->bus.mem, ref->at, entry, f->entry_bytes);
+    if (ref->set & f->accessed)
+        NOTE(w->tally, SET_ACCESSED, ref->depth, ref->level, 0, ref->at, entry);
+    if (ref->set & f->dirty)
+        NOTE(w->tally, SET_DIRTY, ref->depth, ref->level, 0, ref->at, entry);
+}
+
+static void insert_structure(struct walk *w, unsigned depth, unsigned level, uint64_t number,
+                             const struct target *target)
+{
+    struct memo *memo = memo_at(w->lookaside, w->lookaside->structure[depth][level]);
+    uint64_t tag = tag_of(w->space[depth], 0, number);
+    uint32_t slot = memo_peek(memo, tag);
+    if (slot == MEMO_MISS)
+        slot = memo_insert(memo, tag);
+    memo_targets(memo)[slot] = *target;
+}
+
+/* By address: what the entry above this one led to. By entry: the entry itself. */
+static void fill_structure(struct walk *w, const struct ref *ref)
+{
+    const uint32_t *offsets = w->lookaside->structure[ref->depth];
+    const struct format *f = &w->stage[ref->depth].format;
+    if (w->lookaside->by_entry) {
+        if (offsets[ref->level] && !ref->leaf && ref->server != SERVED_STRUCTURE)
+            insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0});
+        return;
+    }
+    if (ref->parent == WALK_NO_REF)
+        return;
+    const struct ref *above = &w->ref[ref->parent];
+    uint64_t offset = format_offset(f, ref->level, ref->ia);
+    if (offsets[above->level])
+        insert_structure(w, ref->depth, above->level, page_number(f, above->level, ref->ia),
+                         &(struct target){.hpa = ref->at - offset,
+                                          .next = ref->table_ia - offset,
+                                          .rights = above->rights & MAY_ALL});
+}
+
+void walk_commit(struct walk *w)
+{
+    for (unsigned i = 0; i < w->refs; i++) {
+        if (w->ref[i].set)
+            set_bits(w, &w->ref[i]);
+        fill_structure(w, &w->ref[i]);
+    }
+}

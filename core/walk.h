@@ -1,0 +1,89 @@
+/**
+ * @file
+ * The walk: one recursive function over a chain of stages, reading, then committing.
+ *
+ * Reading translates each table's address through the stage below, reads the entry, and checks
+ * present, reserved bits and rights. A refusal is a value, and nothing architectural has changed,
+ * so unwinding is returning and a retry is clean. Committing, only when every stage allowed, sets
+ * A and D and fills the structure caches. Peeking is reading without lookaside and tally.
+ *
+ * Modelled: n and m levels read n*m + n + m entries, three stages of four 124. Simplified: a
+ * refused walk sets no A bit at all (the manual allows it in the entries above). Memory that is not
+ * there reads as zero. Not modelled: speculative walks.
+ * Source: Intel SDM vol. 3, 4.5 to 4.8, 28.2 (29.3 in later editions).
+ */
+#ifndef CORE_WALK_H
+#define CORE_WALK_H
+
+#include "core/event.h"
+#include "core/lookaside.h"
+#include "core/stage.h"
+
+/** Entries that the longest walk reads: three stages of five levels, 6 * 6 * 6 - 1, and one. */
+enum { WALK_REFS = 216, WALK_NO_REF = -1 };
+
+/** One entry read. */
+struct ref {
+    hpa_t at;       /**< where it is */
+    uint64_t entry; /**< as read */
+    uint64_t set;   /**< A and D bits to set in it when the walk commits */
+    ia_t ia;        /**< the input address its stage was translating */
+    ia_t table_ia;  /**< the entry's address in the space of the stage below */
+    uint8_t depth, level;
+    uint8_t server;  /**< enum server */
+    bool leaf;
+    uint32_t rights; /**< gathered from the top of its stage down to here */
+    int16_t parent;  /**< the ref above it in the same stage, or WALK_NO_REF */
+    int16_t under;   /**< the leaf below through which its address was translated, or WALK_NO_REF */
+};
+
+/** Why and where a walk refused. */
+struct refusal {
+    enum refusal_kind kind;
+    uint8_t depth, level; /**< of the refusing entry; for rights, the highest that withholds them */
+    bool on_table;        /**< refused for a table of the stage above, not for its data */
+    bool key;             /**< the protection key denies it, whatever else does */
+    unsigned access;      /**< enum kind, as the refusing stage saw it */
+    ia_t ia;              /**< the address that could not be translated, in that stage's space */
+    uint64_t entry;
+};
+
+/** Where an address leads. */
+struct found {
+    hpa_t hpa;       /**< of the address itself */
+    ia_t next;       /**< in the space of the stage below */
+    uint32_t rights; /**< of this stage's leaf: MAY_*, LEAF_* */
+    uint8_t level;   /**< of this stage's leaf; 0: no levels */
+    uint8_t shift;   /**< log2 bytes of the smallest page on the way */
+    int16_t leaf;    /**< ref of this stage's leaf, or WALK_NO_REF */
+};
+
+/** One attempt. The caller fills the first part; walk_read the rest. */
+struct walk {
+    const struct stage *stage; /**< the chain */
+    unsigned stages;           /**< its length, 0 to STAGES_MAX */
+    struct bus bus;
+    struct lookaside *lookaside; /**< NULL: peek */
+    struct tally *tally;         /**< NULL exactly when lookaside is */
+    space_t space[STAGES_MAX];   /**< tags, by depth */
+
+    unsigned refs;
+    struct refusal refusal;
+    struct found found;
+    struct skip {
+        uint8_t level; /**< level at which stage 0 began; levels above were skipped */
+        hpa_t table;
+    } skip;
+    struct ref ref[WALK_REFS];
+};
+
+/**
+ * Translates @p ia through the whole chain for an access of @p kind. True: found holds the answer,
+ * to be committed; false: refusal says why. Cost: the entries read.
+ */
+bool walk_read(struct walk *, ia_t ia, unsigned kind);
+
+/** Sets A and D where the walk noted, and fills structure caches. After walk_read was true. */
+void walk_commit(struct walk *);
+
+#endif
