@@ -15,13 +15,13 @@
 enum op {
     OP_READ,
     OP_WRITE,
-    OP_EXEC,   /**< instruction fetch */
-    OP_MODIFY, /**< load and store of one address: two accesses, one translation that writes */
-    OP_MAP,    /**< operand: length and rights; a new mapping, replacing what was there */
-    OP_UNMAP,  /**< operand: length */
+    OP_EXEC,    /**< instruction fetch */
+    OP_MODIFY,  /**< load and store of one address: two accesses, one translation that writes */
+    OP_MAP,     /**< operand: length and rights; a new mapping, replacing what was there */
+    OP_UNMAP,   /**< operand: length */
     OP_PROTECT, /**< operand: length and rights */
-    OP_FORK,   /**< operand: process is the child, which starts with a copy of the mappings */
-    OP_EXIT,   /**< the process ends and gives all its memory back */
+    OP_FORK,    /**< operand: process is the child, which starts with a copy of the mappings */
+    OP_EXIT,    /**< the process ends and gives all its memory back */
     OP_COUNT
 };
 

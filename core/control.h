@@ -15,22 +15,22 @@
 #include "core/profile.h"
 #include "core/stage.h"
 
-#define CR0_PE ((uint64_t)1 << 0)
-#define CR0_WP ((uint64_t)1 << 16)
-#define CR0_PG ((uint64_t)1 << 31)
-#define CR4_PSE ((uint64_t)1 << 4)
-#define CR4_PAE ((uint64_t)1 << 5)
-#define CR4_PGE ((uint64_t)1 << 7)
-#define CR4_LA57 ((uint64_t)1 << 12)
+#define CR0_PE    ((uint64_t)1 << 0)
+#define CR0_WP    ((uint64_t)1 << 16)
+#define CR0_PG    ((uint64_t)1 << 31)
+#define CR4_PSE   ((uint64_t)1 << 4)
+#define CR4_PAE   ((uint64_t)1 << 5)
+#define CR4_PGE   ((uint64_t)1 << 7)
+#define CR4_LA57  ((uint64_t)1 << 12)
 #define CR4_PCIDE ((uint64_t)1 << 17)
-#define CR4_SMEP ((uint64_t)1 << 20)
-#define CR4_SMAP ((uint64_t)1 << 21)
-#define CR4_PKE ((uint64_t)1 << 22)
-#define CR3_PCID ((uint64_t)0xfff)
-#define CR3_KEEP ((uint64_t)1 << 63) /**< of the value moved, with PCIDE: invalidate nothing */
-#define EFER_LME ((uint64_t)1 << 8)
-#define EFER_LMA ((uint64_t)1 << 10)
-#define EFER_NXE ((uint64_t)1 << 11)
+#define CR4_SMEP  ((uint64_t)1 << 20)
+#define CR4_SMAP  ((uint64_t)1 << 21)
+#define CR4_PKE   ((uint64_t)1 << 22)
+#define CR3_PCID  ((uint64_t)0xfff)
+#define CR3_KEEP  ((uint64_t)1 << 63) /**< of the value moved, with PCIDE: invalidate nothing */
+#define EFER_LME  ((uint64_t)1 << 8)
+#define EFER_LMA  ((uint64_t)1 << 10)
+#define EFER_NXE  ((uint64_t)1 << 11)
 
 struct registers {
     uint64_t cr0, cr3, cr4, efer;

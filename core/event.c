@@ -16,8 +16,10 @@ static const struct kind kinds[EVENT_KINDS] = {
 };
 
 static const enum cost cost_of_server[SERVERS] = {
-    [SERVED_L1] = COST_l1,         [SERVED_L2] = COST_l2,
-    [SERVED_LLC] = COST_llc,       [SERVED_MEMORY] = COST_memory,
+    [SERVED_L1] = COST_l1,
+    [SERVED_L2] = COST_l2,
+    [SERVED_LLC] = COST_llc,
+    [SERVED_MEMORY] = COST_memory,
     [SERVED_STRUCTURE] = COST_structure_cache,
 };
 

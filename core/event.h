@@ -36,7 +36,8 @@ enum refusal_kind {
 #define COSTS(X)                                                                                   \
     X(access, "every access: the time base; an L1 TLB hit hides behind the L1 data cache")         \
     X(l2_tlb, "an L1 TLB miss: looking in the L2 TLB")                                             \
-    X(structure_cache, "starting a walk below the root, or serving an entry, from a structure cache") \
+    X(structure_cache,                                                                             \
+      "starting a walk below the root, or serving an entry, from a structure cache")               \
     X(l1, "an entry read served by the L1 data cache")                                             \
     X(l2, "an entry read served by the L2 data cache")                                             \
     X(llc, "an entry read served by the last-level cache")                                         \
@@ -55,7 +56,7 @@ enum cost {
 #define X(key, help) COST_##key,
     COSTS(X)
 #undef X
-    COST_COUNT,
+        COST_COUNT,
     COST_none = COST_COUNT, /**< free: what happens is priced elsewhere, or takes no time */
     COST_by_server          /**< COST_l1 ... by the detail, an enum server */
 };
@@ -65,8 +66,10 @@ enum cost {
  * The help says what address and value hold in the record.
  */
 #define EVENTS(X)                                                                                  \
-    X(ACCESS, "access", 1, 1, 4, access, "an access; detail: enum op; address: gva, value: process") \
-    X(TLB_HIT, "tlb-hit", 1, 6, 3, none, "detail: which TLB; level: the entry's page; address: gva") \
+    X(ACCESS, "access", 1, 1, 4, access,                                                           \
+      "an access; detail: enum op; address: gva, value: process")                                  \
+    X(TLB_HIT, "tlb-hit", 1, 6, 3, none,                                                           \
+      "detail: which TLB; level: the entry's page; address: gva")                                  \
     X(TLB_MISS, "tlb-miss", 1, 6, 3, none, "detail: which TLB; level: the page the walk found")    \
     X(TLB_L2, "tlb-l2", 1, 1, 1, l2_tlb, "the L2 TLB is asked; address: gva")                      \
     X(WALK, "walk", 1, 1, 1, none, "an attempt to walk; address: gva")                             \
@@ -77,6 +80,8 @@ enum cost {
     X(STRUCTURE_MISS, "structure-miss", 3, 6, 1, none, "address: input address")                   \
     X(REF, "ref", 3, 6, 5, by_server,                                                              \
       "an entry read; detail: who served it; address: host address, value: the entry")             \
+    X(DATA, "data", 1, 1, 5, by_server,                                                            \
+      "the program's own data, where a profile models it; address: host address, value: gva")      \
     X(SET_ACCESSED, "set-accessed", 3, 6, 1, assist, "address: host address, value: new entry")    \
     X(SET_DIRTY, "set-dirty", 3, 6, 1, assist, "address: host address, value: new entry")          \
     X(FAULT, "fault", 1, 6, 5, fault,                                                              \
@@ -88,13 +93,16 @@ enum cost {
     X(MOV_CR4, "mov-cr4", 1, 1, 1, mov_cr, "value: the new CR4")                                   \
     X(WRMSR_EFER, "wrmsr-efer", 1, 1, 1, mov_cr, "value: the new EFER")                            \
     X(WRPKRU, "wrpkru", 1, 1, 1, mov_cr, "value: the new PKRU")                                    \
-    X(GUEST_FAULT, "guest-fault", 1, 1, 1, guest_fault, "the guest OS answers a fault; address: gva") \
+    X(GUEST_FAULT, "guest-fault", 1, 1, 1, guest_fault,                                            \
+      "the guest OS answers a fault; address: gva")                                                \
     X(GUEST_STORE, "guest-store", 1, 6, 1, guest_store,                                            \
       "the guest OS writes a page-table entry; address: gpa, value: the entry")                    \
     X(PAGE_HIT, "page-hit", 1, 1, 1, none, "reclaim: the page was in memory; address: gva")        \
-    X(PAGE_IN, "page-in", 1, 1, 1, page_io, "read from the backing store; address: gva, value: gfn") \
+    X(PAGE_IN, "page-in", 1, 1, 1, page_io,                                                        \
+      "read from the backing store; address: gva, value: gfn")                                     \
     X(PAGE_OUT, "page-out", 1, 1, 1, page_io, "written to the backing store; address: gva")        \
-    X(EVICT, "evict", 1, 1, 1, none, "the guest OS takes a page's frame away; address: gva, value: gfn") \
+    X(EVICT, "evict", 1, 1, 1, none,                                                               \
+      "the guest OS takes a page's frame away; address: gva, value: gfn")                          \
     X(SWITCH, "switch", 1, 1, 1, none, "the guest OS switches process; value: process")            \
     X(MAP, "map", 1, 1, 1, none, "the guest OS maps a range; address: gva, value: bytes")          \
     X(UNMAP, "unmap", 1, 1, 1, none, "the guest OS unmaps a range; address: gva, value: bytes")    \
@@ -104,13 +112,14 @@ enum event_kind {
 #define X(kind, ...) EVENT_##kind,
     EVENTS(X)
 #undef X
-    EVENT_KINDS
+        EVENT_KINDS
 };
 
 /* For each kind: its first slot, and the dimensions that follow. */
 enum {
 #define X(kind, name, depths, levels, details, ...)                                                \
-    kind##_LEVELS = (levels), kind##_DETAILS = (details), kind##_SLOTS = (depths) * (levels) * (details),
+    kind##_LEVELS = (levels), kind##_DETAILS = (details),                                          \
+    kind##_SLOTS = (depths) * (levels) * (details),
     EVENTS(X)
 #undef X
 };
@@ -118,7 +127,7 @@ enum {
 #define X(kind, ...) kind##_BASE, kind##_LAST = kind##_BASE + kind##_SLOTS - 1,
     EVENTS(X)
 #undef X
-    EVENT_SLOTS
+        EVENT_SLOTS
 };
 
 /** The counter of one kind at a depth, level and detail. */

@@ -71,7 +71,8 @@ static struct format pae(const struct format_limits *limits)
     return f;
 }
 
-static struct format long_mode(const char *name, unsigned levels, const struct format_limits *limits)
+static struct format long_mode(const char *name, unsigned levels,
+                               const struct format_limits *limits)
 {
     struct format f = eight_byte(name, levels, levels == PAGING_5_LEVEL ? 57 : 48, limits);
     f.canonical = true;
@@ -147,7 +148,8 @@ uint32_t format_rights(const struct format *f, bool leaf, uint64_t entry)
 uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_t address,
                       uint32_t rights)
 {
-    uint64_t entry = f->present | (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
+    uint64_t entry =
+        f->present | (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
     if (leaf && level > 1)
         entry |= f->large | (address >> 32 & low_bits(f->high_bits[level])) << 13;
     entry |= rights & MAY_READ ? f->read : 0;

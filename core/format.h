@@ -13,16 +13,16 @@
 #include "core/addr.h"
 
 /** Bits of an x86 paging entry. Source: Intel SDM vol. 3, 4.5. */
-#define PTE_P ((uint64_t)1 << 0)
-#define PTE_W ((uint64_t)1 << 1)
-#define PTE_U ((uint64_t)1 << 2)
-#define PTE_PWT ((uint64_t)1 << 3)
-#define PTE_PCD ((uint64_t)1 << 4)
-#define PTE_A ((uint64_t)1 << 5)
-#define PTE_D ((uint64_t)1 << 6)
-#define PTE_PS ((uint64_t)1 << 7) /**< large page; in a PTE this bit is PAT */
-#define PTE_G ((uint64_t)1 << 8)
-#define PTE_NX ((uint64_t)1 << 63)
+#define PTE_P        ((uint64_t)1 << 0)
+#define PTE_W        ((uint64_t)1 << 1)
+#define PTE_U        ((uint64_t)1 << 2)
+#define PTE_PWT      ((uint64_t)1 << 3)
+#define PTE_PCD      ((uint64_t)1 << 4)
+#define PTE_A        ((uint64_t)1 << 5)
+#define PTE_D        ((uint64_t)1 << 6)
+#define PTE_PS       ((uint64_t)1 << 7) /**< large page; in a PTE this bit is PAT */
+#define PTE_G        ((uint64_t)1 << 8)
+#define PTE_NX       ((uint64_t)1 << 63)
 #define PTE_PK_SHIFT 59
 
 /** What a walk gathers on its way down, in any format: AND over the levels of what each grants. */
@@ -33,41 +33,35 @@ enum right {
     MAY_READ = 8, /**< always granted by x86 entries; an EPT entry may withhold it */
     MAY_ALL = 15,
     /* Of the leaf alone, carried in the same word. */
-    LEAF_DIRTY = 16,  /**< D is set, or the format has no D */
-    LEAF_GLOBAL = 32, /**< G is set and CR4.PGE honours it */
+    LEAF_DIRTY = 16,    /**< D is set, or the format has no D */
+    LEAF_GLOBAL = 32,   /**< G is set and CR4.PGE honours it */
     LEAF_KEY_SHIFT = 8, /**< bits 11:8: the protection key */
 };
 
 struct format {
     char name[16];
-    uint8_t levels;       /**< number of the top level; 0: no levels, the identity */
-    uint8_t entry_bytes;  /**< 1, 2, 4 or 8 */
-    uint8_t ia_bits;      /**< width of an input address */
-    uint8_t registers;    /**< levels at the top that are read from registers (PAE: 1) */
-    bool canonical;       /**< the address is sign-extended from ia_bits */
-    uint8_t shift[LEVELS_MAX + 1];      /**< of a level's index: also log2 of its page's bytes */
+    uint8_t levels;                /**< number of the top level; 0: no levels, the identity */
+    uint8_t entry_bytes;           /**< 1, 2, 4 or 8 */
+    uint8_t ia_bits;               /**< width of an input address */
+    uint8_t registers;             /**< levels at the top that are read from registers (PAE: 1) */
+    bool canonical;                /**< the address is sign-extended from ia_bits */
+    uint8_t shift[LEVELS_MAX + 1]; /**< of a level's index: also log2 of its page's bytes */
     uint8_t index_bits[LEVELS_MAX + 1]; /**< width of a level's index */
     uint8_t frame_left, frame_right;    /**< (entry & frame) << left >> right is the address */
     uint8_t high_bits[LEVELS_MAX + 1];  /**< PSE-36: bits from 13 on that are address bits 32 on */
     uint64_t frame[LEVELS_MAX + 1][2];  /**< address bits: [level][leaf] */
     uint64_t reserved[LEVELS_MAX + 1][2]; /**< bits that must be 0 in a present entry */
-    uint8_t leaf_levels; /**< bit l: an entry of level l with `large` set maps a page */
-    uint64_t large;      /**< the bit that makes a leaf above level 1 */
-    uint64_t present;    /**< any of these bits: present */
-    uint64_t write, user, read;   /**< granted when set; 0: always granted */
-    uint64_t no_exec;             /**< denied when set; 0: always granted */
+    uint8_t leaf_levels;        /**< bit l: an entry of level l with `large` set maps a page */
+    uint64_t large;             /**< the bit that makes a leaf above level 1 */
+    uint64_t present;           /**< any of these bits: present */
+    uint64_t write, user, read; /**< granted when set; 0: always granted */
+    uint64_t no_exec;           /**< denied when set; 0: always granted */
     uint64_t accessed, dirty, global; /**< 0: the format has none */
-    uint8_t key_shift;            /**< of the 4-bit protection key; 0: none */
+    uint8_t key_shift;                /**< of the 4-bit protection key; 0: none */
 };
 
 /** Which format; the value is the number of levels for the x86 ones. */
-enum paging {
-    PAGING_TEXTBOOK = 0,
-    PAGING_2_LEVEL = 2,
-    PAGING_PAE,
-    PAGING_4_LEVEL,
-    PAGING_5_LEVEL
-};
+enum paging { PAGING_TEXTBOOK = 0, PAGING_2_LEVEL = 2, PAGING_PAE, PAGING_4_LEVEL, PAGING_5_LEVEL };
 
 /** What the processor adds to a format: widths and control bits that make bits reserved. */
 struct format_limits {

@@ -39,8 +39,7 @@ static size_t lay_out(struct lookaside *la, const struct profile *p, unsigned st
         add_tlb(la, &la->tlb[t], &p->tlb[t], &at, really, &seeds);
     for (unsigned depth = 0; depth < stages; depth++)
         for (unsigned level = 2; level <= LEVELS_MAX; level++)
-            la->structure[depth][level] =
-                add(la, &at, &p->structure[level], true, really, &seeds);
+            la->structure[depth][level] = add(la, &at, &p->structure[level], true, really, &seeds);
     for (unsigned depth = 1; depth < stages; depth++)
         la->nested[depth] = add(la, &at, &p->nested_tlb, true, really, &seeds);
     for (unsigned c = 0; c < DATA_CACHES - 1; c++)
@@ -95,7 +94,7 @@ void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, 
         slot = memo_insert(memo, tag);
     struct target *to = memo_targets(memo) + slot;
     *to = *target;
-    to->note = level;
+    to->note = target->note > level ? target->note : level;
     if (kept != size) {
         uint64_t inside = gva & low_bits(f->shift[level]) & ~low_bits(f->shift[kept + 1]);
         to->hpa += inside, to->next += inside;

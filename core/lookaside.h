@@ -39,7 +39,7 @@ static inline uint64_t page_number(const struct format *f, unsigned level, ia_t 
 struct tlb {
     uint32_t array[PAGE_CLASSES];  /**< offset of each class's memo from the lookaside; 0: none */
     uint8_t kept_as[PAGE_CLASSES]; /**< the class a page of this class is kept as */
-    uint8_t sizes;               /**< bit c: entries of class c may be there */
+    uint8_t sizes;                 /**< bit c: entries of class c may be there */
 };
 
 struct lookaside {
@@ -85,7 +85,8 @@ bool tlb_lookup(struct lookaside *, enum tlb_name, const struct format *, gva_t,
 
 /**
  * Puts a page of @p level at @p gva into a TLB, or renews its entry; keeps a fragment where pages
- * of that size are only kept so. @p target: of the page's first byte.
+ * of that size are only kept so. @p target: of the page's first byte; its note is 0, or the level
+ * of the page that this is a fragment of already.
  */
 void tlb_fill(struct lookaside *, enum tlb_name, const struct format *, gva_t, space_t,
               unsigned level, const struct target *);

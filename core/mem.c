@@ -21,9 +21,9 @@ struct region {
  * Their owner count is 0 for ever, so a write replaces them and nobody frees them.
  */
 static const struct frame zeroes;
-#define Z (struct frame *)&zeroes
-#define Z8 Z, Z, Z, Z, Z, Z, Z, Z
-#define Z64 Z8, Z8, Z8, Z8, Z8, Z8, Z8, Z8
+#define Z    (struct frame *)&zeroes
+#define Z8   Z, Z, Z, Z, Z, Z, Z, Z
+#define Z64  Z8, Z8, Z8, Z8, Z8, Z8, Z8, Z8
 #define Z512 Z64, Z64, Z64, Z64, Z64, Z64, Z64, Z64
 static const struct region untouched = {.frame = {Z512, Z512, Z512, Z512}};
 _Static_assert(REGION_FRAMES == 4 * 512, "the initializer above fills every frame");

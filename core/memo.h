@@ -41,7 +41,7 @@ struct target {
     hpa_t hpa;       /**< the page's first byte, or the next table's */
     ia_t next;       /**< the same in the space of the stage below (the guest frame) */
     uint32_t rights; /**< gathered on the way, enum right of format.h */
-    uint32_t note;   /**< for whoever fills: see lookaside.h */
+    uint32_t note;   /**< TLB: the level of the page that was mapped, if only a fragment is kept */
 };
 
 struct memo {
@@ -53,7 +53,7 @@ struct memo {
     uint64_t mask;       /**< sets - 1 where sets is a power of two, else 0 */
     uint64_t reciprocal; /**< floor(2^64 / sets) where it is not */
     struct rng rng;
-    uint32_t bytes; /**< this struct and its arrays */
+    uint32_t bytes;                                             /**< this struct and its arrays */
     uint32_t tags, targets, heads, next, previous, uses, trees; /**< offsets from this struct */
 };
 

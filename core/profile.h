@@ -21,8 +21,8 @@ enum { TLB_NOWHERE = 255 };
 
 struct tlb_profile {
     struct shape array[PAGE_CLASSES]; /**< up to three arrays */
-    uint8_t array_of[PAGE_CLASSES];   /**< class to array, or TLB_NOWHERE: such pages are not kept */
-    uint8_t kept_as[PAGE_CLASSES];    /**< class to class: smaller: only a fragment is kept */
+    uint8_t array_of[PAGE_CLASSES]; /**< class to array, or TLB_NOWHERE: such pages are not kept */
+    uint8_t kept_as[PAGE_CLASSES];  /**< class to class: smaller: only a fragment is kept */
 };
 
 /** Features a profile has, and an override may switch off. */
@@ -41,7 +41,7 @@ enum feature {
 #define X(name, help) FEATURE_##name,
     FEATURES(X)
 #undef X
-    FEATURE_COUNT
+        FEATURE_COUNT
 };
 
 enum { DATA_CACHES = 3 }; /**< L1, L2, last level */

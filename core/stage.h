@@ -29,9 +29,9 @@ static inline unsigned kind_of(const struct access *access)
 
 struct stage {
     struct format format;
-    uint64_t root;           /**< of the top table, in the space of the stage below */
-    uint64_t top[4];         /**< PAE: the PDPTE registers, in place of a top table */
-    uint16_t allow[KINDS];   /**< bit r: an access of this kind may use rights r (MAY_*) */
+    uint64_t root;            /**< of the top table, in the space of the stage below */
+    uint64_t top[4];          /**< PAE: the PDPTE registers, in place of a top table */
+    uint16_t allow[KINDS];    /**< bit r: an access of this kind may use rights r (MAY_*) */
     uint16_t deny_key[KINDS]; /**< bit k: this kind may not use user pages of key k */
 };
 

@@ -90,9 +90,9 @@ static void read_entry(struct walk *w, struct ref *ref, unsigned bytes)
     ref->entry = mem_holds(w->bus.mem, ref->at, bytes) ? mem_load(w->bus.mem, ref->at, bytes) : 0;
     if (!w->lookaside)
         return;
-    ref->server = (uint8_t)(served_by_structure(w, ref)
-                                ? SERVED_STRUCTURE
-                                : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
+    ref->server =
+        (uint8_t)(served_by_structure(w, ref) ? SERVED_STRUCTURE
+                                              : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
     NOTE(w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
 }
 
@@ -161,7 +161,8 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     return true;
 }
 
-/* The highest level that withholds what the access needs; the leaf if no single right is missing. */
+/* The highest level that withholds what the access needs; the leaf if no single right is missing.
+ */
 static unsigned denying_level(const struct walk *w, int16_t leaf, unsigned kind)
 {
     const struct stage *stage = &w->stage[w->ref[leaf].depth];
@@ -227,7 +228,8 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
         found->shift = f->shift[ref->level];
         found->rights = ref->rights | (write ? LEAF_DIRTY : 0);
         found->leaf = leaf;
-        found->next = format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
+        found->next =
+            format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
     }
     found->hpa = found->next;
     if (s + 1 == w->stages)
@@ -249,14 +251,18 @@ bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 
 /* ---- committing ---- */
 
+/* Reads again first: an earlier ref of the same walk may have been of the same entry. */
 static void set_bits(struct walk *w, const struct ref *ref)
 {
     const struct format *f = &w->stage[ref->depth].format;
-    uint64_t entry = ref->entry | ref->set;
+    uint64_t now = mem_load(w->bus.mem, ref->at, f->entry_bytes);
+    uint64_t missing = ref->set & ~now, entry = now | missing;
+    if (!missing)
+        return;
     mem_store(w->bus.mem, ref->at, entry, f->entry_bytes);
-    if (ref->set & f->accessed)
+    if (missing & f->accessed)
         NOTE(w->tally, SET_ACCESSED, ref->depth, ref->level, 0, ref->at, entry);
-    if (ref->set & f->dirty)
+    if (missing & f->dirty)
         NOTE(w->tally, SET_DIRTY, ref->depth, ref->level, 0, ref->at, entry);
 }
 

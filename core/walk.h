@@ -30,7 +30,7 @@ struct ref {
     ia_t ia;        /**< the input address its stage was translating */
     ia_t table_ia;  /**< the entry's address in the space of the stage below */
     uint8_t depth, level;
-    uint8_t server;  /**< enum server */
+    uint8_t server; /**< enum server */
     bool leaf;
     uint32_t rights; /**< gathered from the top of its stage down to here */
     int16_t parent;  /**< the ref above it in the same stage, or WALK_NO_REF */

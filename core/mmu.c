@@ -1,0 +1,393 @@
+#include "core/mmu.h"
+
+#include <string.h>
+
+size_t mmu_bytes(const struct profile *profile, unsigned stages)
+{
+    size_t head = offsetof(struct mmu, look);
+    return (head + lookaside_bytes(profile, stages) + 15) & ~(size_t)15;
+}
+
+/* ---- spaces ---- */
+
+static space_t space_of(struct mmu *m, uint16_t vpid, uint16_t pcid, uint64_t ep4ta)
+{
+    for (unsigned i = 0; i < m->spaces; i++)
+        if (m->known[i].vpid == vpid && m->known[i].pcid == pcid && m->known[i].ep4ta == ep4ta)
+            return (space_t)(i + 1);
+    if (m->spaces == SPACES_MAX) { /* out of numbers: forget everything, which is always legal */
+        lookaside_flush(&m->look);
+        m->spaces = 0;
+    }
+    m->known[m->spaces++] = (struct space){vpid, pcid, ep4ta};
+    return (space_t)m->spaces;
+}
+
+space_t mmu_space(struct mmu *m, uint16_t pcid)
+{
+    return space_of(m, 0, pcid, 0);
+}
+
+void mmu_enter_space(struct mmu *m)
+{
+    bool has_pcid = m->registers.cr4 & CR4_PCIDE;
+    m->global = mmu_space(m, PCID_GLOBAL);
+    m->space[0] = mmu_space(m, has_pcid ? (uint16_t)(m->registers.cr3 & CR3_PCID) : 0);
+}
+
+/* ---- state ---- */
+
+void mmu_init(struct mmu *m, const struct profile *profile, unsigned stages, uint16_t vcpu,
+              uint64_t seed)
+{
+    m->bytes = (uint32_t)mmu_bytes(profile, stages);
+    m->profile = *profile;
+    m->stages = stages;
+    tally_init(&m->tally, profile->cost, vcpu);
+    lookaside_init(&m->look, profile, stages, seed);
+    m->stage[0] = control_stage(&m->registers, profile);
+    mmu_enter_space(m);
+}
+
+/* The PDPTE registers from memory. NULL, or what makes the load a #GP. SDM vol. 3, 4.4.1. */
+static const char *load_pdptes(const struct bus *bus, struct stage *stage)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        hpa_t at = stage->root + i * 8u;
+        uint64_t entry = mem_holds(bus->mem, at, 8) ? mem_load(bus->mem, at, 8) : 0;
+        if (format_present(&stage->format, entry) && entry & stage->format.reserved[3][0])
+            return "a present PDPTE has a reserved bit set";
+        stage->top[i] = entry;
+    }
+    return NULL;
+}
+
+const char *mmu_adopt(struct mmu *m, const struct bus *bus, const struct registers *r, bool load)
+{
+    struct stage stage = control_stage(r, &m->profile);
+    if (stage.format.registers && load) {
+        const char *fault = load_pdptes(bus, &stage);
+        if (fault)
+            return fault;
+    } else {
+        memcpy(stage.top, m->stage[0].top, sizeof stage.top);
+    }
+    m->registers = *r;
+    m->stage[0] = stage;
+    return NULL;
+}
+
+const char *mmu_set_registers(struct mmu *m, const struct bus *bus, const struct registers *r)
+{
+    const char *fault = control_fault(r, &m->profile);
+    if (!fault)
+        fault = mmu_adopt(m, bus, r, true);
+    if (!fault) {
+        mmu_cool(m, bus);
+        mmu_enter_space(m);
+    }
+    return fault;
+}
+
+void mmu_set_textbook(struct mmu *m, const struct geometry *geometry, uint64_t root)
+{
+    m->geometry = *geometry;
+    m->registers.cr3 = root;
+    m->stage[0] = control_textbook(geometry, root);
+}
+
+/* ---- translating ---- */
+
+static void prepare(const struct mmu *m, const struct bus *bus, struct walk *w)
+{
+    w->stage = m->stage;
+    w->stages = m->stages;
+    w->bus = *bus;
+    memcpy(w->space, m->space, sizeof w->space);
+}
+
+/* What a TLB entry says of the address. */
+static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit, gva_t gva)
+{
+    const struct target *target = &memo_targets(hit->memo)[hit->slot];
+    uint64_t inside = gva & low_bits(m->stage[0].format.shift[hit->level]);
+    w->refs = 0;
+    w->found = (struct found){.hpa = target->hpa + inside,
+                              .next = target->next + inside,
+                              .rights = target->rights,
+                              .level = (uint8_t)hit->level,
+                              .shift = m->stage[0].format.shift[hit->level],
+                              .leaf = WALK_NO_REF};
+}
+
+static void fill_tlbs(struct mmu *m, const struct found *found, gva_t gva, enum tlb_name l1)
+{
+    const struct format *f = &m->stage[0].format;
+    uint64_t inside = gva & low_bits(f->shift[found->level]);
+    struct target target = {
+        .hpa = found->hpa - inside, .next = found->next - inside, .rights = found->rights};
+    space_t space = found->rights & LEAF_GLOBAL ? m->global : m->space[0];
+    tlb_fill(&m->look, l1, f, gva, space, found->level, &target);
+    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target);
+}
+
+/* Counts what the TLBs said to the first attempt, in the rows of the pages it was about. */
+static void count_tlbs(struct mmu *m, gva_t gva, unsigned level)
+{
+    const struct asked *a = &m->asked;
+    if (a->nothing)
+        return;
+    if (a->l1_level)
+        NOTE(&m->tally, TLB_HIT, 0, a->l1_level, a->l1, gva, 0);
+    else
+        NOTE(&m->tally, TLB_MISS, 0, level, a->l1, gva, 0);
+    if (a->l2 && a->l2_level)
+        NOTE(&m->tally, TLB_HIT, 0, a->l2_level, TLB_L2, gva, 0);
+    else if (a->l2)
+        NOTE(&m->tally, TLB_MISS, 0, level, TLB_L2, gva, 0);
+}
+
+void mmu_give_up(struct mmu *m, gva_t gva)
+{
+    count_tlbs(m, gva, 1);
+}
+
+/* Whether an entry serves an access of this kind as it is. */
+static bool serves(const struct mmu *m, uint32_t rights, unsigned kind)
+{
+    return stage_allows(&m->stage[0], kind, rights) &&
+           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
+}
+
+/* L1, then L2. True if one has the page, whether or not its rights serve. */
+static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit *hit,
+                     struct asked *asked)
+{
+    const struct format *f = &m->stage[0].format;
+    *asked = (struct asked){.l1 = (uint8_t)l1};
+    if (tlb_lookup(&m->look, l1, f, gva, m->space[0], m->global, hit)) {
+        asked->l1_level = (uint8_t)hit->level;
+        return true;
+    }
+    if (!m->look.tlb[TLB_L2].array[0] && !m->look.tlb[TLB_L2].array[1])
+        return false;
+    asked->l2 = true;
+    NOTE(&m->tally, TLB_L2, 0, 0, 0, gva, 0);
+    if (!tlb_lookup(&m->look, TLB_L2, f, gva, m->space[0], m->global, hit))
+        return false;
+    asked->l2_level = (uint8_t)hit->level;
+    return true;
+}
+
+static bool walk_and_fill(struct mmu *m, const struct bus *bus, gva_t gva, unsigned kind,
+                          enum tlb_name l1, struct walk *w)
+{
+    prepare(m, bus, w);
+    w->lookaside = &m->look;
+    w->tally = &m->tally;
+    NOTE(&m->tally, WALK, 0, 0, 0, gva, 0);
+    if (!walk_read(w, gva, kind))
+        return false;
+    walk_commit(w);
+    fill_tlbs(m, &w->found, gva, l1);
+    return true;
+}
+
+/* A hit that can't serve: clean for a write, or lacking rights. The walk renews it or refuses. */
+static void renew(struct mmu *m, gva_t gva, unsigned kind, const struct tlb_hit *hit)
+{
+    if (stage_allows(&m->stage[0], kind, memo_targets(hit->memo)[hit->slot].rights))
+        NOTE(&m->tally, WALK_DIRTY, 0, 0, 0, gva, 0);
+    else
+        lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
+}
+
+/* Paging off: the identity, and no TLB is asked. */
+static bool identity(struct mmu *m, struct walk *w, gva_t gva)
+{
+    m->asked.nothing = true;
+    w->refs = 0;
+    w->found = (struct found){
+        .hpa = gva, .next = gva, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
+    return true;
+}
+
+static bool not_canonical(struct mmu *m, struct walk *w, gva_t gva, unsigned kind)
+{
+    m->asked.nothing = true;
+    w->refs = 0;
+    w->refusal = (struct refusal){.kind = REFUSED_CANONICAL, .access = kind, .ia = gva};
+    return false;
+}
+
+bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *access, bool again,
+                   struct walk *w)
+{
+    gva_t gva = access->gva;
+    unsigned kind = kind_of(access);
+    enum tlb_name l1 = access->op == OP_EXEC ? TLB_L1I : TLB_L1D;
+    struct tlb_hit hit;
+    struct asked asked;
+    if (!m->stage[0].format.levels && m->stages == 1)
+        return identity(m, w, gva);
+    if (!format_canonical(&m->stage[0].format, gva))
+        return not_canonical(m, w, gva, kind);
+    bool found = ask_tlbs(m, gva, l1, &hit, &asked);
+    if (!again)
+        m->asked = asked;
+    if (found && serves(m, memo_targets(hit.memo)[hit.slot].rights, kind)) {
+        take(w, m, &hit, gva);
+        if (!asked.l1_level)
+            tlb_fill(&m->look, l1, &m->stage[0].format, gva,
+                     (space_t)(memo_tags(hit.memo)[hit.slot] >> 48), hit.level,
+                     &memo_targets(hit.memo)[hit.slot]);
+    } else {
+        if (found)
+            renew(m, gva, kind, &hit);
+        if (!walk_and_fill(m, bus, gva, kind, l1, w))
+            return false;
+    }
+    count_tlbs(m, gva, w->found.level);
+    return true;
+}
+
+void mmu_touch_data(struct mmu *m, const struct bus *bus, const struct access *access,
+                    const struct walk *w)
+{
+    if (!m->look.program_data)
+        return;
+    enum server server = lookaside_serve(&m->look, bus->llc, w->found.hpa);
+    NOTE(&m->tally, DATA, 0, 0, server, w->found.hpa, access->gva);
+}
+
+bool mmu_peek(const struct mmu *m, const struct bus *bus, gva_t gva, unsigned kind, struct walk *w)
+{
+    prepare(m, bus, w);
+    w->lookaside = NULL;
+    w->tally = NULL;
+    w->refs = 0;
+    if (!m->stage[0].format.levels || format_canonical(&m->stage[0].format, gva))
+        return walk_read(w, gva, kind);
+    w->refusal = (struct refusal){.kind = REFUSED_CANONICAL, .access = kind, .ia = gva};
+    return false;
+}
+
+/* ---- many accesses, fast ---- */
+
+/*
+ * While one page is accessed again and again, its TLB entry is the most recently used already: a
+ * hit changes nothing but counters (LFU counts uses, see flush). So the loop below compares with a
+ * window, the page last served, one for fetches and one for data, and counts hits by operation in
+ * 16-bit lanes of one word.
+ */
+struct window {
+    gva_t base;
+    uint64_t bytes; /* of the page; 0: nothing */
+    uint8_t ops[4]; /* by access.flags: bit op: this access needs no second look */
+    struct memo *memo;
+    unsigned level;
+};
+
+struct windows {
+    struct window of[2]; /* data, fetches */
+    uint64_t hits;       /* lane op: accesses served since the last flush */
+};
+
+enum { LANE = 16, FLUSH_AFTER = 1 << LANE };
+
+static void flush_hits(struct mmu *m, struct windows *win)
+{
+    for (unsigned op = OP_READ; op <= OP_MODIFY && win->hits; op++) {
+        uint64_t n = win->hits >> (LANE * op) & low_bits(LANE);
+        const struct window *of = &win->of[op == OP_EXEC];
+        if (!n)
+            continue;
+        unsigned access = SLOT(ACCESS, 0, 0, op);
+        unsigned hit = SLOT(TLB_HIT, 0, of->level, op == OP_EXEC ? TLB_L1I : TLB_L1D);
+        m->tally.count[access] += n;
+        m->tally.count[hit] += n;
+        m->tally.cycles += n * (m->tally.price[access] + m->tally.price[hit]);
+        memo_reuse(of->memo, n);
+    }
+    win->hits = 0;
+}
+
+/* Opens a window on the page that was just translated, if it is in the L1 TLB. */
+static void open_window(struct mmu *m, struct window *win, enum tlb_name l1, unsigned level,
+                        gva_t gva)
+{
+    const struct tlb *tlb = &m->look.tlb[l1];
+    const struct format *f = &m->stage[0].format;
+    win->bytes = 0;
+    if (!level || level > PAGE_CLASSES || !tlb->array[level - 1])
+        return;
+    struct memo *memo = memo_at(&m->look, tlb->array[level - 1]);
+    uint64_t tag = memo_tags(memo)[memo->recent];
+    uint64_t number = page_number(f, level, gva);
+    if (tag != tag_of(m->space[0], level - 1, number) &&
+        tag != tag_of(m->global, level - 1, number))
+        return;
+    uint32_t rights = memo_targets(memo)[memo->recent].rights;
+    memset(win->ops, 0, sizeof win->ops);
+    for (unsigned flags = 0; flags < 4; flags++)
+        for (uint8_t op = OP_READ; op <= OP_MODIFY; op++) {
+            struct access access = {.op = op, .flags = (uint8_t)flags};
+            win->ops[flags] |= (uint8_t)(serves(m, rights, kind_of(&access)) << op);
+        }
+    win->bytes = (uint64_t)1 << f->shift[level];
+    win->base = gva & ~(win->bytes - 1);
+    win->memo = memo;
+    win->level = level;
+}
+
+static bool in_window(const struct window *win, const struct access *a)
+{
+    uint64_t first = a->gva - win->base, last = first + a->size - 1;
+    return ((first | last) < win->bytes) & (win->ops[a->flags & 3] >> a->op & 1);
+}
+
+static bool crosses_page(const struct access *a, const struct format *f)
+{
+    return ((a->gva ^ (a->gva + a->size - 1)) >> f->shift[1]) != 0 && f->levels;
+}
+
+size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
+               uint16_t process, struct walk *w, enum stop *stop)
+{
+    struct windows win = {0};
+    bool windows = !m->tally.sink && !m->look.program_data;
+    size_t i = 0, flushed = 0;
+    *stop = STOP_DONE;
+    while (i < n) {
+        const struct access *x = &a[i];
+        const struct window *of = &win.of[x->op == OP_EXEC];
+        if (__builtin_expect(x->process == process && x->op <= OP_MODIFY && in_window(of, x), 1)) {
+            win.hits += (uint64_t)1 << (LANE * x->op);
+            if (++i - flushed == FLUSH_AFTER - 1) {
+                flush_hits(m, &win);
+                flushed = i;
+            }
+            continue;
+        }
+        flush_hits(m, &win);
+        flushed = i;
+        if (x->op > OP_MODIFY || x->process != process || crosses_page(x, &m->stage[0].format)) {
+            *stop = STOP_OTHER;
+            return i;
+        }
+        NOTE(&m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
+        if (!mmu_translate(m, bus, x, false, w)) {
+            *stop = STOP_REFUSED;
+            return i;
+        }
+        mmu_touch_data(m, bus, x, w);
+        if (windows && w->refs) /* the walk may have moved the other window's entry: look again */
+            win.of[0].bytes = win.of[1].bytes = 0;
+        if (windows)
+            open_window(m, &win.of[x->op == OP_EXEC], x->op == OP_EXEC ? TLB_L1I : TLB_L1D,
+                        w->found.level, x->gva);
+        i++;
+    }
+    flush_hits(m, &win);
+    return i;
+}

@@ -1,0 +1,130 @@
+/**
+ * @file
+ * The MMU of one vCPU: TLB lookup, then walk, then rights, then fill, or a refusal; and the
+ * instructions that invalidate.
+ *
+ * Modelled: L1 instruction, L1 data and L2 TLB, PCID, global pages, D set by a later write through
+ * a clean entry, every invalidation of SDM vol. 3, 4.10.4.1. Simplified: an entry whose rights deny
+ * the access is dropped and walked again before it faults, so there are no spurious faults; exactly
+ * what must be dropped is dropped. Not modelled: entries that vanish on their own.
+ *
+ * An mmu and its caches are one block without pointers: copying mmu_bytes() bytes copies it (all
+ * but the sink, which belongs to whoever watches).
+ */
+#ifndef CORE_MMU_H
+#define CORE_MMU_H
+
+#include "core/control.h"
+#include "core/event.h"
+#include "core/lookaside.h"
+#include "core/stage.h"
+#include "core/walk.h"
+
+enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff };
+
+/** An address space that cached translations belong to. Its index + 1 is its space_t. */
+struct space {
+    uint16_t vpid, pcid; /**< PCID_GLOBAL: the global pages of the VPID */
+    uint64_t ep4ta;
+};
+
+/** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
+struct asked {
+    uint8_t l1;       /**< enum tlb_name */
+    uint8_t l1_level; /**< of the page hit; 0: missed */
+    uint8_t l2_level;
+    bool l2, nothing; /**< whether L2 was asked; whether no TLB was */
+};
+
+struct mmu {
+    uint32_t bytes;
+    struct profile profile;
+    struct registers registers;
+    struct geometry geometry; /**< levels > 0: textbook paging, and registers but CR3 are ignored */
+    struct stage stage[STAGES_MAX];
+    unsigned stages;
+    space_t space[STAGES_MAX]; /**< current tags, by depth; 0: to be looked up */
+    space_t global;            /**< the space of the current VPID's global pages */
+    unsigned spaces;
+    struct space known[SPACES_MAX];
+    struct asked asked;
+    struct tally tally;
+    struct lookaside look; /**< last: its memos follow */
+};
+
+/** Why mmu_run came back before the end of its batch. */
+enum stop {
+    STOP_DONE,
+    STOP_REFUSED, /**< the next access was begun and refused: answer, then mmu_translate again */
+    STOP_OTHER,   /**< the next record is an event, another process's, or crosses a page */
+};
+
+/** Bytes of an mmu for a profile; 16-aligned. */
+size_t mmu_bytes(const struct profile *, unsigned stages);
+
+/** Makes an mmu in mmu_bytes() of zeroed storage aligned to 16: paging off, everything empty. */
+void mmu_init(struct mmu *, const struct profile *, unsigned stages, uint16_t vcpu, uint64_t seed);
+
+/** Sets the whole state as a raw VM gives it, unbilled, with all caches empty. NULL or a fault. */
+const char *mmu_set_registers(struct mmu *, const struct bus *, const struct registers *);
+
+/** The number of the current VPID's address space with @p pcid (or PCID_GLOBAL). */
+space_t mmu_space(struct mmu *, uint16_t pcid);
+
+/** Looks the tags of the current registers up; after CR3 or CR4 has changed. */
+void mmu_enter_space(struct mmu *);
+
+/** Makes registers the state, PDPTEs loaded if asked; NULL, or what makes that load a #GP. */
+const char *mmu_adopt(struct mmu *, const struct bus *, const struct registers *, bool load_pdptes);
+
+/** Textbook paging with its top table at @p root. */
+void mmu_set_textbook(struct mmu *, const struct geometry *, uint64_t root);
+
+/**
+ * Translates one access that lies within one page. True: walk->found has the answer (hpa, next =
+ * the gpa, rights, level). False: walk->refusal says why. @p again: a repeated attempt, whose TLB
+ * lookups were counted before. walk->refs is 0 when a TLB answered.
+ */
+bool mmu_translate(struct mmu *, const struct bus *, const struct access *, bool again,
+                   struct walk *);
+
+/** The program's own data goes through the data caches, where the profile says that it does. */
+void mmu_touch_data(struct mmu *, const struct bus *, const struct access *, const struct walk *);
+
+/** Ends a translation that was refused for good: counts its TLB misses. */
+void mmu_give_up(struct mmu *, gva_t);
+
+/**
+ * Completes accesses of one batch, all of @p process, as far as no one else is needed; returns how
+ * many. The rest is as @p stop says. What mmu_translate does for each, only faster.
+ */
+size_t mmu_run(struct mmu *, const struct bus *, const struct access *, size_t n, uint16_t process,
+               struct walk *, enum stop *stop);
+
+/** As mmu_translate, but changes, counts and costs nothing, and no cache is asked. */
+bool mmu_peek(const struct mmu *, const struct bus *, gva_t, unsigned kind, struct walk *);
+
+/** The page-fault error code of a refusal at depth 0. SDM vol. 3, 4.7. */
+uint32_t mmu_error_code(const struct mmu *, const struct refusal *);
+
+/** A page fault is delivered for @p gva: counts it, and drops what the manual says. */
+void mmu_page_fault(struct mmu *, gva_t, const struct refusal *);
+
+/** INVLPG: the page's translations of this PCID and global ones, and all its structure entries. */
+void mmu_invlpg(struct mmu *, gva_t);
+
+/** INVPCID of @p type 0 to 3. NULL, or what makes it a #GP. */
+const char *mmu_invpcid(struct mmu *, unsigned type, uint16_t pcid, gva_t);
+
+/** MOV to CR3, CR0, CR4, WRMSR of EFER: NULL, or what makes it a #GP, and nothing has changed. */
+const char *mmu_mov_cr3(struct mmu *, const struct bus *, uint64_t value);
+const char *mmu_mov_cr0(struct mmu *, const struct bus *, uint64_t value);
+const char *mmu_mov_cr4(struct mmu *, const struct bus *, uint64_t value);
+const char *mmu_wrmsr_efer(struct mmu *, const struct bus *, uint64_t value);
+/** WRPKRU; never faults here. */
+void mmu_wrpkru(struct mmu *, uint32_t value);
+
+/** Empties every cache, data caches too, as at power-on. */
+void mmu_cool(struct mmu *, const struct bus *);
+
+#endif
