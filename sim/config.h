@@ -17,7 +17,14 @@
 enum mode { MODE_NATIVE, MODE_SHADOW, MODE_NESTED, MODE_DIRECT, MODES };
 
 /** Page replacement of the guest OS, when its memory is bounded. */
-enum reclaim { RECLAIM_NONE, RECLAIM_FIFO, RECLAIM_LRU, RECLAIM_CLOCK, RECLAIM_OPT, RECLAIMS };
+enum reclaim_policy {
+    RECLAIM_NONE,
+    RECLAIM_FIFO,
+    RECLAIM_LRU,
+    RECLAIM_CLOCK,
+    RECLAIM_OPT,
+    RECLAIMS
+};
 
 /** A region of a process's address space, there from the start. */
 struct map_config {
@@ -69,7 +76,7 @@ struct vm_config {
     enum paging paging;
     struct geometry geometry; /**< for PAGING_TEXTBOOK */
     bool huge_pages;          /**< anonymous memory is backed by level-2 pages where it fits */
-    enum reclaim reclaim;
+    enum reclaim_policy reclaim;
     uint64_t reclaim_frames;  /**< data frames the guest's programs may hold at once */
     uint64_t quantum;         /**< accesses between switches among processes; 0: run to the end */
     bool map_on_touch;        /**< an access outside every map is given one (replay) */
@@ -143,7 +150,7 @@ struct scenario {
 };
 
 const char *mode_name(enum mode);
-const char *reclaim_name(enum reclaim);
+const char *reclaim_name(enum reclaim_policy);
 const char *verb_name(enum verb);
 
 #endif

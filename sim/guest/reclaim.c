@@ -1,0 +1,92 @@
+#include "sim/guest/reclaim.h"
+
+#include "sim/guest/array.h"
+
+void reclaim_fini(struct reclaim *r)
+{
+    free(r->page);
+    r->page = NULL;
+}
+
+bool reclaim_unshare(struct reclaim *r)
+{
+    return array_copy(&r->page, &r->room, r->room, sizeof *r->page);
+}
+
+static void unlink_page(struct reclaim *r, uint32_t frame)
+{
+    struct resident *page = &r->page[frame];
+    r->page[page->previous].next = page->next;
+    r->page[page->next].previous = page->previous;
+    if (r->oldest == frame)
+        r->oldest = page->next == frame ? RESIDENT_NONE : page->next;
+}
+
+/* Becomes the youngest: the one before the oldest. */
+static void link_page(struct reclaim *r, uint32_t frame)
+{
+    struct resident *page = &r->page[frame];
+    if (r->oldest == RESIDENT_NONE) {
+        r->oldest = page->next = page->previous = frame;
+        return;
+    }
+    page->next = r->oldest;
+    page->previous = r->page[r->oldest].previous;
+    r->page[page->previous].next = r->page[r->oldest].previous = frame;
+}
+
+bool reclaim_add(struct reclaim *r, uint32_t frame, unsigned process, gva_t gva)
+{
+    if (!array_reserve(&r->page, &r->room, (size_t)frame + 1, sizeof *r->page))
+        return false;
+    r->page[frame] = (struct resident){.process = process, .gva = gva};
+    link_page(r, frame);
+    r->held++;
+    return true;
+}
+
+void reclaim_remove(struct reclaim *r, uint32_t frame)
+{
+    unlink_page(r, frame);
+    r->held--;
+}
+
+void reclaim_touch(struct reclaim *r, uint32_t frame, uint64_t next_use)
+{
+    struct resident *page = &r->page[frame];
+    page->referenced = true;
+    page->next_use = next_use;
+    if (r->policy == RECLAIM_LRU) {
+        unlink_page(r, frame);
+        link_page(r, frame);
+    }
+}
+
+/* The hand is the oldest: passing over a page makes it the youngest. */
+static uint32_t second_chance(struct reclaim *r, bool (*referenced)(void *, uint32_t), void *self)
+{
+    while (referenced(self, r->oldest))
+        r->oldest = r->page[r->oldest].next;
+    return r->oldest;
+}
+
+static uint32_t farthest(const struct reclaim *r)
+{
+    uint32_t best = r->oldest;
+    for (uint32_t i = r->page[best].next; i != r->oldest; i = r->page[i].next)
+        if (r->page[i].next_use > r->page[best].next_use)
+            best = i;
+    return best;
+}
+
+uint32_t reclaim_victim(struct reclaim *r, bool (*referenced)(void *, uint32_t), void *self)
+{
+    switch (r->policy) {
+    case RECLAIM_CLOCK:
+        return second_chance(r, referenced, self);
+    case RECLAIM_OPT:
+        return farthest(r);
+    default:
+        return r->oldest;
+    }
+}

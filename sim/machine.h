@@ -1,0 +1,131 @@
+/**
+ * @file
+ * The whole machine: memory, vCPUs, VMs with their guests, the workloads' positions, the clock.
+ *
+ * machine_run is the one way accesses happen: a step is a run of 1. It allocates only when a guest
+ * OS maps something. A machine holds no pointer into itself, so that machine_clone copies flat
+ * state and shares memory's frames; running, stepping and running a clone are the same code on the
+ * same state, and end the same.
+ *
+ * Modelled: vCPUs taken in order of their clocks; processes of a vCPU in turn, by quantum.
+ * Simplified: an access is atomic; devices and interrupts do not exist. Not modelled: true
+ * concurrency among vCPUs.
+ */
+#ifndef SIM_MACHINE_H
+#define SIM_MACHINE_H
+
+#include "core/mmu.h"
+#include "sim/config.h"
+#include "sim/err.h"
+#include "sim/guest/guest.h"
+#include "sim/workload/feed.h"
+
+/** What became of one access or verb. */
+struct outcome {
+    enum { OUTCOME_OK, OUTCOME_FAULT, OUTCOME_STOP } kind;
+    gpa_t gpa;
+    hpa_t hpa;
+    uint64_t value; /**< read */
+    bool has_value, has_gpa;
+    unsigned vector; /**< 14 #PF, 13 #GP, 6 #UD */
+    uint32_t error_code;
+    gva_t cr2;
+    unsigned level; /**< of the refusing entry */
+    enum refusal_kind why;
+    const char *words; /**< of a #GP or a stop: which rule */
+};
+
+struct vcpu {
+    struct mmu *mmu; /**< one block; owned */
+    unsigned vm, number;
+    bool idle;        /**< no process of its VM is left for it */
+    unsigned feed;    /**< of the VM: whose accesses it makes now */
+    int process;      /**< the guest process whose tables are loaded; -1: none */
+    uint64_t quantum; /**< accesses left of it */
+};
+
+struct vm {
+    const struct vm_config *config;
+    struct guest guest; /**< unused in a raw VM */
+    struct feed *feeds; /**< n_feeds; owned */
+    unsigned n_feeds;
+    struct mem disk; /**< the guest's backing store */
+};
+
+/** When reclaim is OPT: for each access of the VM's one feed, when its page is used next. */
+struct future {
+    const uint64_t *next_use;
+    uint64_t n;
+};
+
+struct shared; /**< configuration, tables and sources that clones share */
+
+struct machine {
+    struct shared *shared;
+    struct mem mem;
+    struct memo *llc; /**< one block; owned; NULL: none */
+    struct vcpu *vcpu;
+    unsigned n_vcpus;
+    struct vm *vm;
+    unsigned n_vms;
+    uint64_t accesses; /**< completed or given up, over all vCPUs */
+    uint64_t signals;  /**< faults that a guest OS held its program guilty of */
+    bool billed;       /**< guest work costs and counts; off while maps are populated */
+    bool finished;     /**< no workload has anything left */
+    struct err err;    /**< why it stopped before that, if code is set */
+};
+
+/**
+ * A machine as configured, with maps populated and every counter at zero. The configuration is
+ * borrowed and must outlive the machine and its clones. Trace files of its workloads are opened.
+ * NULL with err set.
+ */
+struct machine *machine_new(const struct machine_config *, struct err *);
+
+/** As machine_new, with @p traces (by VM, process, phase in order; NULL for generators) in place of
+ * opening files; the sources become the machine's. */
+struct machine *machine_new_with(const struct machine_config *, struct source **traces,
+                                 struct err *);
+
+void machine_free(struct machine *);
+
+/** A copy that goes on alike. NULL: no memory. Cost: the flat state, not the memory. */
+struct machine *machine_clone(const struct machine *);
+
+/** Runs the workloads for up to @p n accesses; returns how many were made. See finished and err. */
+uint64_t machine_run(struct machine *, uint64_t n);
+
+/** As machine_run, until the lowest clock reaches @p cycles. */
+uint64_t machine_run_until(struct machine *, uint64_t n, cycles_t cycles);
+
+/** The lowest clock of a vCPU that still has work, or the highest clock if none has. */
+cycles_t machine_clock(const struct machine *);
+
+/** Does one script item that is not `run`; writes what became of it. */
+void machine_do(struct machine *, const struct script_item *, struct outcome *);
+
+/**
+ * Explains one access: as machine_do for an access, but leaves each attempt's walk to @p attempt,
+ * called after each one with the fault the guest OS answered, if it was refused and will be
+ * repeated. Used by `walk`.
+ */
+void machine_explain(struct machine *, const struct script_item *,
+                     void (*attempt)(void *self, const struct walk *, bool refused), void *self,
+                     struct outcome *);
+
+/** Where an access would lead, changing nothing. */
+bool machine_peek(const struct machine *, const struct script_item *, struct walk *);
+
+/** Sum of all vCPUs of a VM. */
+void machine_tally(const struct machine *, unsigned vm, struct tally *sum);
+
+/** Attaches a log to every vCPU; NULL takes it off. Borrowed. */
+void machine_watch(struct machine *, const struct sink *);
+
+/** @p count 8-byte words of a VM's memory from @p gpa. False: not all of them exist. */
+bool machine_dump(const struct machine *, unsigned vm, gpa_t gpa, uint64_t *words, uint64_t count);
+
+/** Empties every cache of every vCPU. */
+void machine_cool(struct machine *);
+
+#endif
