@@ -38,6 +38,7 @@ struct trace_report {
     uint64_t events;           /**< guest events handed out */
     uint64_t processes;        /**< distinct process ids seen */
     uint64_t threads;          /**< distinct thread ids seen */
+    bool truncated;            /**< the end mark that the format has is missing */
 };
 
 const char *trace_format_name(enum trace_format);
@@ -49,10 +50,22 @@ struct source *trace_open(const char *path, const struct trace_options *, struct
 /** The report of a source that trace_open made. */
 const struct trace_report *trace_report(const struct source *);
 
-/** Writes the compact format. */
+/** The ids (pid, tid) that the trace itself uses for a number; 0 where it doesn't say. */
+uint64_t trace_process_id(const struct source *, uint16_t process);
+uint64_t trace_thread_id(const struct source *, uint16_t thread);
+
+/**
+ * Writes the compact format. The file appears under its name when it is closed, not before; "-" is
+ * stdout.
+ */
 struct trace_writer;
 struct trace_writer *trace_writer_open(const char *path, struct err *);
+/** Events come with their operand, both in one call. */
 bool trace_writer_put(struct trace_writer *, const struct access *, size_t n, struct err *);
+/** Writes the ids that a source from trace_open has met by now; call it once, before close. */
+bool trace_writer_ids(struct trace_writer *, const struct source *, struct err *);
+/** Gives up: frees the writer, leaves no file. */
+void trace_writer_abandon(struct trace_writer *);
 /** Finishes the file, and frees the writer whether or not that works. */
 bool trace_writer_close(struct trace_writer *, struct err *);
 
