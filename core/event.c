@@ -66,6 +66,12 @@ unsigned event_slot(const struct event *e)
     return k->base + (e->depth * k->levels + e->level) * k->details + e->detail;
 }
 
+void tally_note(struct tally *t, enum event_kind kind, uint64_t address, uint64_t value)
+{
+    struct event event = {.kind = (uint8_t)kind, .address = address, .value = value};
+    note(t, kinds[kind].base, event);
+}
+
 void tally_record(struct tally *t, struct event event)
 {
     event.time = t->cycles;

@@ -176,6 +176,9 @@ uint64_t tally_total(const struct tally *, enum event_kind kind);
 /** The slot that @p event was counted in. */
 unsigned event_slot(const struct event *event);
 
+/** As NOTE, for a kind without depth, level and detail that is only known at run time. */
+void tally_note(struct tally *, enum event_kind, uint64_t address, uint64_t value);
+
 const char *event_name(enum event_kind);
 const char *event_help(enum event_kind);
 const char *server_name(enum server);

@@ -152,6 +152,8 @@ uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_
         f->present | (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
     if (leaf && level > 1)
         entry |= f->large | (address >> 32 & low_bits(f->high_bits[level])) << 13;
+    if (level > (unsigned)f->levels - f->registers)
+        return entry; /* a PDPTE has no rights */
     entry |= rights & MAY_READ ? f->read : 0;
     entry |= rights & MAY_WRITE ? f->write : 0;
     entry |= rights & MAY_USER ? f->user : 0;

@@ -64,6 +64,7 @@ const char *mmu_invpcid(struct mmu *m, unsigned type, uint16_t pcid, gva_t gva)
         return fault;
     NOTE(&m->tally, INVPCID, 0, 0, type, gva, pcid);
     space_t space = type <= 1 ? mmu_space(m, pcid) : 0;
+    mmu_enter_space(m); /* in case numbering that PCID made all numbers new */
     switch (type) {
     case 0:
         lookaside_drop_page(&m->look, &m->stage[0].format, gva, space, 0);

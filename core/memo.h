@@ -5,7 +5,7 @@
  *
  * Modelled: sets, ways, and five replacement policies. Simplified: an invalid way is always filled
  * before a valid one is replaced, lowest number first (true LRU and FIFO: the one invalidated
- * first). Not modelled: hashed set selection, banks, ports.
+ * last). Not modelled: hashed set selection, banks, ports.
  *
  * A memo and its arrays are one block without pointers: copying memo_bytes() bytes copies it.
  * Nothing here allocates; no lookup divides; LRU order is a linked list of way numbers per set, so

@@ -31,8 +31,10 @@ space_t mmu_space(struct mmu *m, uint16_t pcid)
 void mmu_enter_space(struct mmu *m)
 {
     bool has_pcid = m->registers.cr4 & CR4_PCIDE;
+    uint16_t pcid = has_pcid ? (uint16_t)(m->registers.cr3 & CR3_PCID) : 0;
+    mmu_space(m, pcid); /* numbers may run out once, and then both are given anew */
     m->global = mmu_space(m, PCID_GLOBAL);
-    m->space[0] = mmu_space(m, has_pcid ? (uint16_t)(m->registers.cr3 & CR3_PCID) : 0);
+    m->space[0] = mmu_space(m, pcid);
 }
 
 /* ---- state ---- */

@@ -58,12 +58,12 @@ struct image_config {
 
 /** One entry put into a cache before the run, as exam questions do. */
 struct preload_config {
-    bool data_cache;    /**< a data cache's line; else a TLB's entry */
-    uint8_t which;      /**< enum tlb_name, or the data cache: 0 is L1 */
+    bool data_cache; /**< a data cache's line; else a TLB's entry */
+    uint8_t which;   /**< enum tlb_name, or the data cache: 0 is L1 */
     uint32_t set, way;
-    uint64_t tag;       /**< what remains of the page or line number above the set index */
-    uint64_t frame;     /**< TLB: frame number */
-    uint32_t rights;    /**< TLB: enum rights */
+    uint64_t tag;         /**< what remains of the page or line number above the set index */
+    uint64_t frame;       /**< TLB: frame number */
+    uint32_t rights;      /**< TLB: enum rights */
     const uint8_t *bytes; /**< data cache: what the line holds (memory is made to agree), or NULL */
     uint64_t length;
 };
@@ -77,9 +77,9 @@ struct vm_config {
     struct geometry geometry; /**< for PAGING_TEXTBOOK */
     bool huge_pages;          /**< anonymous memory is backed by level-2 pages where it fits */
     enum reclaim_policy reclaim;
-    uint64_t reclaim_frames;  /**< data frames the guest's programs may hold at once */
-    uint64_t quantum;         /**< accesses between switches among processes; 0: run to the end */
-    bool map_on_touch;        /**< an access outside every map is given one (replay) */
+    uint64_t reclaim_frames; /**< data frames the guest's programs may hold at once */
+    uint64_t quantum;        /**< accesses between switches among processes; 0: run to the end */
+    bool map_on_touch;       /**< an access outside every map is given one (replay) */
     const struct process_config *processes;
     unsigned n_processes;
     bool raw; /**< no guest OS: registers and image as given, every fault is the outcome */
@@ -121,7 +121,7 @@ enum verb {
 #define X(name, help) VERB_##name,
     VERBS(X)
 #undef X
-    VERB_COUNT
+        VERB_COUNT
 };
 
 struct script_item {
@@ -129,15 +129,15 @@ struct script_item {
     unsigned vm, process;
     struct access access; /**< access: complete; others: gva alone */
     bool has_value;
-    uint64_t value;       /**< to write, to store, to load into a register */
-    gpa_t gpa;            /**< store, dump */
-    unsigned size;        /**< store: 1, 2, 4 or 8 */
-    uint64_t length;      /**< map, unmap, protect: bytes; dump: words; run: accesses */
-    unsigned type;        /**< invpcid */
-    uint16_t pcid;        /**< invpcid */
+    uint64_t value;  /**< to write, to store, to load into a register */
+    gpa_t gpa;       /**< store, dump */
+    unsigned size;   /**< store: 1, 2, 4 or 8 */
+    uint64_t length; /**< map, unmap, protect: bytes; dump: words; run: accesses */
+    unsigned type;   /**< invpcid */
+    uint16_t pcid;   /**< invpcid */
     struct map_config map;
-    bool at_access;       /**< placed before the workloads' access number `at` */
-    bool at_time;         /**< placed when the clock reaches `at` microseconds */
+    bool at_access; /**< placed before the workloads' access number `at` */
+    bool at_time;   /**< placed when the clock reaches `at` microseconds */
     uint64_t at;
 };
 

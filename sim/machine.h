@@ -49,7 +49,8 @@ struct vm {
     struct guest guest; /**< unused in a raw VM */
     struct feed *feeds; /**< n_feeds; owned */
     unsigned n_feeds;
-    struct mem disk; /**< the guest's backing store */
+    struct mem disk;  /**< the backing store of the guest */
+    uint64_t touches; /**< pages accessed, with reclaim: the index into the future */
 };
 
 /** When reclaim is OPT: for each access of the VM's one feed, when its page is used next. */

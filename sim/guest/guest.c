@@ -15,7 +15,7 @@ static void tell(const struct port *port, unsigned event, gva_t gva, uint64_t va
     port->ops->tell(port->self, event, gva, value);
 }
 
-static uint32_t may(uint32_t rights)
+uint32_t guest_may(uint32_t rights)
 {
     return MAY_READ | (rights & RIGHT_WRITE ? MAY_WRITE : 0) |
            (rights & RIGHT_USER ? MAY_USER : 0) | (rights & RIGHT_EXEC ? MAY_EXEC : 0);
@@ -225,7 +225,7 @@ static bool map_page(struct guest *g, const struct port *port, unsigned process,
     gva_t first = gva & ~low_bits(f->shift[level]);
     if (!bring_in(g, port, process, gva, level, &at))
         return false;
-    if (!tables_map(&g->tables, port, root, first, level, at, may(area->rights), &top)) {
+    if (!tables_map(&g->tables, port, root, first, level, at, guest_may(area->rights), &top)) {
         release(g, at, level);
         return false;
     }
@@ -261,7 +261,7 @@ static enum answer renew(struct guest *g, const struct port *port, const struct 
     const struct format *f = &g->tables.format;
     gpa_t at = format_address(f, leaf->level, true, leaf->entry);
     uint64_t kept = leaf->entry & (f->accessed | f->dirty);
-    uint64_t entry = format_entry(f, leaf->level, true, at, may(area->rights)) | kept;
+    uint64_t entry = format_entry(f, leaf->level, true, at, guest_may(area->rights)) | kept;
     if (entry == leaf->entry)
         return ANSWER_SIGNAL;
     port->ops->store(port->self, leaf->at, entry, f->entry_bytes, leaf->level);
@@ -360,7 +360,7 @@ bool guest_protect(struct guest *g, const struct port *port, unsigned process, g
          p->has_root && tables_next(&g->tables, port, p->root, from, last, &leaf);) {
         gpa_t at = format_address(f, leaf.level, true, leaf.entry);
         uint64_t kept = leaf.entry & (f->accessed | f->dirty);
-        uint64_t entry = format_entry(f, leaf.level, true, at, may(rights)) | kept;
+        uint64_t entry = format_entry(f, leaf.level, true, at, guest_may(rights)) | kept;
         if (entry != leaf.entry) {
             port->ops->store(port->self, leaf.at, entry, f->entry_bytes, leaf.level);
             flush(port, p->root, leaf.gva, ++n);

@@ -46,6 +46,9 @@ enum answer {
     ANSWER_STUCK,  /**< no memory left for it */
 };
 
+/** What page-table entries grant (MAY_*) for an area with @p rights (enum rights). */
+uint32_t guest_may(uint32_t rights);
+
 /** The control registers that this guest OS sets, CR3 apart. */
 struct registers guest_registers(const struct vm_config *, const struct profile *);
 

@@ -1,0 +1,102 @@
+/* One access, completed: every page it touches translated, every refusal answered. */
+#include "sim/parts.h"
+
+enum { ATTEMPTS = 8 /* beyond: the guest OS makes no progress, which is a bug of ours */ };
+
+static void set_fault(struct outcome *o, const struct mmu *mmu, const struct refusal *r, gva_t gva)
+{
+    *o = (struct outcome){.kind = OUTCOME_FAULT,
+                          .vector = r->kind == REFUSED_CANONICAL ? 13 : 14,
+                          .cr2 = gva,
+                          .level = r->level,
+                          .why = r->kind};
+    if (r->kind != REFUSED_CANONICAL)
+        o->error_code = mmu_error_code(mmu, r);
+    else
+        o->words = "the address is not canonical";
+}
+
+/* Has a refusal answered. True: repeat; false: it stands, and *o is what becomes of the access. */
+static bool answer(struct machine *m, struct vcpu *v, gva_t gva, const struct refusal *r,
+                   struct outcome *o)
+{
+    struct vm *vm = &m->vm[v->vm];
+    struct door door = {m, v};
+    struct port port = machine_port(&door);
+    mmu_page_fault(v->mmu, gva, r);
+    set_fault(o, v->mmu, r, gva);
+    if (vm->config->raw || r->kind == REFUSED_CANONICAL)
+        return false;
+    switch (guest_fault(&vm->guest, &port, (unsigned)v->process, gva, r->access)) {
+    case ANSWER_RETRY:
+        return true;
+    case ANSWER_STUCK:
+        machine_stop(m, EXIT_NO, "the VM is out of memory: give it more, or let it reclaim");
+        o->kind = OUTCOME_STOP;
+        o->words = m->err.text;
+        return false;
+    default:
+        m->signals++;
+        return false;
+    }
+}
+
+/* One page's worth, until it is allowed or refused for good. */
+static bool complete_page(struct machine *m, struct vcpu *v, const struct access *a, bool begun,
+                          struct walk *w, const struct watcher *watcher, struct outcome *o)
+{
+    struct bus bus = machine_bus(m);
+    bool allowed = !begun && mmu_translate(v->mmu, &bus, a, false, w), faulted = false;
+    for (unsigned attempt = 1; !allowed; attempt++) {
+        bool repeat = answer(m, v, a->gva, &w->refusal, o);
+        if (watcher)
+            watcher->attempt(watcher->self, w, repeat);
+        if (!repeat || attempt == ATTEMPTS) {
+            mmu_give_up(v->mmu, a->gva);
+            return false;
+        }
+        faulted = true;
+        tally_note(&v->mmu->tally, EVENT_WALK_RETRIED, a->gva, 0);
+        allowed = mmu_translate(v->mmu, &bus, a, true, w);
+    }
+    if (watcher)
+        watcher->attempt(watcher->self, w, false);
+    struct vm *vm = &m->vm[v->vm];
+    if (vm->config->reclaim) {
+        const struct future *future = &m->shared->futures[v->vm];
+        uint64_t next = vm->touches < future->n ? future->next_use[vm->touches] : UINT64_MAX;
+        vm->touches++;
+        guest_touch(&vm->guest, w->found.next, next);
+        if (!faulted)
+            tally_note(&v->mmu->tally, EVENT_PAGE_HIT, a->gva, 0);
+    }
+    mmu_touch_data(v->mmu, &bus, a, w);
+    return true;
+}
+
+void access_complete(struct machine *m, struct vcpu *v, const struct access *a, bool begun,
+                     struct walk *w, const struct watcher *watcher, struct pieces *pieces,
+                     struct outcome *o)
+{
+    struct outcome whole = {.kind = OUTCOME_OK, .has_gpa = true};
+    struct access part = *a;
+    *pieces = (struct pieces){0};
+    if (!begun)
+        NOTE(&v->mmu->tally, ACCESS, 0, 0, a->op, a->gva, a->process);
+    for (unsigned left = a->size; left;) {
+        part.size = (uint16_t)left;
+        if (!complete_page(m, v, &part, begun && part.gva == a->gva, w, watcher, o))
+            return;
+        uint64_t page = w->found.shift > 62 ? UINT64_MAX : (uint64_t)1 << w->found.shift;
+        uint64_t rest = page - (part.gva & (page - 1));
+        unsigned bytes = rest < left ? (unsigned)rest : left;
+        if (!pieces->n)
+            whole.gpa = w->found.next, whole.hpa = w->found.hpa;
+        if (pieces->n < 2)
+            pieces->piece[pieces->n] = (struct piece){w->found.hpa, bytes};
+        pieces->n++;
+        part.gva += bytes;
+        left -= bytes;
+    }
+    *o = whole;
+}
