@@ -27,7 +27,11 @@ static uint64_t *uses(const struct memo *m)
     return (uint64_t *)((char *)m + m->uses);
 }
 
-/* tree-PLRU: node n of a set is byte n; 1 says that the right half is the colder. */
+/*
+ * tree-PLRU: node n of a set is byte n; 1 says that the right half is the colder. Node 1 is the
+ * root, nodes 2n and 2n + 1 are the halves of n, and node leaves + way stands for the way. The tree
+ * spans the next power of two of the ways; a right half beyond the last way is never taken.
+ */
 static uint8_t *tree(const struct memo *m, uint32_t set)
 {
     return (uint8_t *)m + m->trees + (size_t)set * m->leaves;
@@ -76,6 +80,7 @@ void memo_init(struct memo *m, const struct shape *shape, bool targets, uint64_t
 {
     assert(!shape->ways || shape->entries % shape->ways == 0);
     lay_out(m, shape, targets);
+    assert(!has_list(shape->replacement) || m->ways <= UINT16_MAX + 1);
     m->replacement = shape->replacement;
     m->rng.state = seed;
     if (m->sets && !(m->sets & (m->sets - 1)))
@@ -96,13 +101,19 @@ static uint32_t set_of(const struct memo *m, uint64_t tag)
     return (uint32_t)(rest < m->sets ? rest : rest - m->sets);
 }
 
+/*
+ * Looks at every way and lets conditional moves keep the one that matches: leaving early would be a
+ * branch that nothing can predict, and costs more than the ways it saves up to some sixty of them.
+ */
 static uint32_t find(const struct memo *m, uint64_t tag, uint32_t set)
 {
-    const uint64_t *tags = memo_tags(m) + (size_t)set * m->ways;
+    const uint32_t first = set * m->ways;
+    const uint64_t *tags = memo_tags(m) + first;
+    uint32_t found = MEMO_MISS;
+#pragma GCC unroll 4
     for (uint32_t way = 0; way < m->ways; way++)
-        if (tags[way] == tag)
-            return set * m->ways + way;
-    return MEMO_MISS;
+        found = tags[way] == tag ? first + way : found;
+    return found;
 }
 
 /* Moves a way to the head of its set's list: a rotation if it is the last, else five stores. */
@@ -125,31 +136,23 @@ static void to_head(struct memo *m, uint32_t set, uint32_t way)
     previous[way] = (uint16_t)last;
 }
 
-/*
- * The tree spans the next power of two of the ways; a right half beyond the last way is never
- * taken. Nodes stand in preorder: below a node of n leaves, the left subtree has n/2 - 1 nodes.
- */
+/* From the way up to the root: every node points at the half that the way is not in. */
 static void turn_away(struct memo *m, uint32_t set, uint32_t way)
 {
     uint8_t *node = tree(m, set);
-    for (uint32_t low = 0, n = m->leaves; n > 1; n /= 2) {
-        bool right = way >= low + n / 2;
-        *node = !right;
-        node += right ? n / 2 : 1;
-        low += right ? n / 2 : 0;
-    }
+    for (uint32_t n = m->leaves + way; n > 1; n /= 2)
+        node[n / 2] = !(n & 1);
 }
 
 static uint32_t coldest(struct memo *m, uint32_t set)
 {
     const uint8_t *node = tree(m, set);
-    uint32_t low = 0;
-    for (uint32_t n = m->leaves; n > 1; n /= 2) {
-        bool right = *node && low + n / 2 < m->ways;
-        node += right ? n / 2 : 1;
-        low += right ? n / 2 : 0;
+    uint32_t n = 1;
+    for (uint32_t half = m->leaves / 2; half; half /= 2) {
+        uint32_t exists = (2 * n + 1) * half < m->leaves + m->ways;
+        n = 2 * n + (node[n] & exists);
     }
-    return low;
+    return n - m->leaves;
 }
 
 static uint32_t least_used(struct memo *m, uint32_t set)
