@@ -36,7 +36,25 @@ $(B)/%.o: %.c
 $(B)/libcore.a: $(call obj,$(core_src))
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/libnestwalk.a: $(call obj,$(lib_src))
+# The machine profiles that ship become part of the program: see sim/scenario/profiles.h.
+profiles := $(sort $(wildcard scenarios/machines/*.json))
+$(B)/gen/profiles.c: $(profiles) Makefile
+	@mkdir -p $(@D)
+	$(Q){ echo '#include "sim/scenario/profiles.h"'; \
+	for f in $(profiles); do n=$$(basename $$f .json | tr -c 'a-z0-9\n' _); \
+	echo "static const char text_$$n[] = {"; od -An -v -tu1 $$f | sed 's/ *\([0-9][0-9]*\)/\1,/g'; \
+	echo '0};'; done; \
+	echo 'const char *const shipped_names[] = {'; \
+	for f in $(profiles); do echo "\"$$(basename $$f .json)\","; done; echo '0};'; \
+	echo 'const char *const shipped_texts[] = {'; \
+	for f in $(profiles); do echo "text_$$(basename $$f .json | tr -c 'a-z0-9\n' _),"; done; echo '0};'; \
+	echo 'const size_t shipped_lengths[] = {'; \
+	for f in $(profiles); do echo "$$(wc -c < $$f),"; done; echo '0};'; } > $@
+
+$(B)/gen/profiles.o: $(B)/gen/profiles.c
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+
+$(B)/libnestwalk.a: $(call obj,$(lib_src)) $(B)/gen/profiles.o
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/nestwalk: $(B)/sim/cli/main.o $(B)/libnestwalk.a

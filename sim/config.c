@@ -6,10 +6,10 @@ const char *mode_name(enum mode mode)
     return names[mode];
 }
 
-const char *reclaim_name(enum reclaim_policy reclaim)
+const char *reclaim_name(enum reclaim_policy policy)
 {
     static const char *const names[RECLAIMS] = {"none", "fifo", "lru", "clock", "opt"};
-    return names[reclaim];
+    return names[policy];
 }
 
 const char *verb_name(enum verb verb)

@@ -15,13 +15,14 @@
 
 /** One thing wrong with a file. Strings are owned by the list. */
 struct diagnostic {
-    char *file;       /**< as given */
-    unsigned line, column; /**< from 1; column in bytes */
-    unsigned width;   /**< bytes to underline */
-    char *pointer;    /**< JSON pointer of the value, "" for the whole document */
-    char *message;    /**< what is wrong */
-    char *hint;       /**< what would be right, or NULL */
-    char *source;     /**< the line */
+    char *file;            /**< as given, or "--set /pointer" where a setting is to blame */
+    unsigned line, column; /**< from 1; column in bytes; 0 where there is no line to cite */
+    unsigned width;        /**< bytes to underline */
+    char *pointer;         /**< JSON pointer of the value, "" for the whole document */
+    char *message;         /**< what is wrong */
+    char *hint;            /**< what would be right, or NULL */
+    char *source;          /**< the line, or the part of a long one around the place; or NULL */
+    unsigned cut;          /**< bytes of the line left out before source */
 };
 
 struct diagnostics {
@@ -65,8 +66,9 @@ bool machine_load(struct scenario *, const char *name_or_path, struct diagnostic
 /** Names of the profiles that ship, NULL at the end. */
 const char *const *profile_names(void);
 
-/** The draft-07 JSON Schema of scenarios, and the Markdown reference page, from the same table. */
+/** The draft-07 JSON Schemas, and the Markdown reference page, from the same table. */
 void schema_print(FILE *);
+void machine_schema_print(FILE *); /**< of a profile, and of a file for `replay --machine` */
 void reference_print(FILE *);
 
 #endif
