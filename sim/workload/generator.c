@@ -106,7 +106,7 @@ static void working_set(struct generator *g, const struct map *map, struct acces
     const uint64_t places = m.length >> m.shift, wanted = g->spec.hot >> m.shift;
     const uint64_t hot = wanted < 1 ? 1 : wanted < places ? wanted : places;
     const double share = hot < places ? g->spec.hot_share : 1;
-    const double drift = g->spec.drift, pages = (double)m.pages;
+    const double drift = g->drift, pages = (double)m.pages;
     double window = g->window;
     struct rng rng = g->place;
     for (size_t i = 0; i < n; i++) {
@@ -158,13 +158,17 @@ void generator_init(struct generator *g, const struct generator_spec *spec, cons
     assert(spec->pattern != PATTERN_SEQUENTIAL || spec->stride);
     assert(spec->pattern != PATTERN_ZIPF || zipf->pages == spec->length / spec->page);
     assert(spec->pattern != PATTERN_LIST || spec->list_length);
-    assert(spec->drift >= 0 && spec->drift <= (double)(spec->length / spec->page));
+    assert(spec->drift >= 0 && spec->drift < 0x1p63);
     *g = (struct generator){.spec = *spec, .zipf = zipf, .place = {spec->seed}};
     g->dice.state = rng_next(&g->place);
     if (spec->pattern == PATTERN_SEQUENTIAL)
         g->step = spec->stride % spec->length;
     if (spec->pattern == PATTERN_POINTER_CHASE)
         g->position = rng_next(&g->place);
+    if (spec->pattern == PATTERN_WORKING_SET) {
+        uint64_t whole = (uint64_t)spec->drift;
+        g->drift = (double)(whole % (spec->length / spec->page)) + (spec->drift - (double)whole);
+    }
 }
 
 /* Everything but the addresses of n accesses. */

@@ -35,17 +35,17 @@ struct generator_spec {
     uint64_t accesses; /**< how many to make in all */
     uint16_t size;     /**< bytes each; 1 to page */
     uint16_t process;
-    uint8_t flags;     /**< of each access */
-    double writes;     /**< share of writes (GUPS writes always) */
-    uint64_t stride;   /**< SEQUENTIAL: bytes, not 0 */
-    double theta;      /**< ZIPF: 0 to 8 */
-    uint64_t hot;      /**< WORKING_SET: bytes of the window; it wraps at the end of the map */
-    double hot_share;  /**< WORKING_SET */
-    double drift;      /**< WORKING_SET: pages the window moves per access, 0 to those of the map */
-    double remap;      /**< share of accesses preceded by an unmap and map of their page */
-    double protect;    /**< share preceded by taking write rights away and giving them back */
-    uint32_t rights;   /**< of the map, given back after remap and protect */
-    const gva_t *list; /**< LIST: borrowed, must outlive every copy */
+    uint8_t flags;        /**< of each access */
+    double writes;        /**< share of writes (GUPS writes always) */
+    uint64_t stride;      /**< SEQUENTIAL: bytes, not 0 */
+    double theta;         /**< ZIPF: 0 to 8 */
+    uint64_t hot;         /**< WORKING_SET: bytes of the window; it wraps at the end of the map */
+    double hot_share;     /**< WORKING_SET */
+    double drift;         /**< WORKING_SET: pages the window moves per access, 0 to 2^63 */
+    double remap;         /**< share of accesses preceded by an unmap and map of their page */
+    double protect;       /**< share preceded by taking write rights away and giving them back */
+    uint32_t rights;      /**< of the map, given back after remap and protect */
+    const gva_t *list;    /**< LIST: borrowed, must outlive every copy */
     uint64_t list_length; /**< LIST: not 0 */
     uint64_t seed;
 };
@@ -98,6 +98,7 @@ struct generator {
     uint64_t position;       /**< where a walking pattern stands */
     uint64_t step;           /**< SEQUENTIAL: the stride within the map */
     double window;           /**< WORKING_SET: start of the window, in pages */
+    double drift;            /**< WORKING_SET: its move per access, less whole rounds of the map */
 };
 
 /** The most records that one access takes: itself and four events of two records before it. */

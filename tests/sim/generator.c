@@ -485,6 +485,16 @@ Test(generator, working_set_moves_by_its_drift_and_wraps)
     free(a);
 }
 
+Test(generator, working_set_may_drift_by_more_than_the_map)
+{
+    struct generator_spec spec = spec_of(PATTERN_WORKING_SET, 10);
+    spec.hot = PAGE, spec.hot_share = 1, spec.drift = 1000003;
+    struct access *a = accesses(&spec);
+    for (uint64_t i = 0; i < spec.accesses; i++)
+        cr_assert_eq(page_of(&spec, &a[i]), 3 * i % 10);
+    free(a);
+}
+
 Test(generator, working_set_takes_a_window_as_large_as_the_map_or_smaller_than_a_place)
 {
     static const uint64_t windows[] = {0, 1, 4 * PAGE, 5 * PAGE, UINT64_MAX};
