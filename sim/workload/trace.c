@@ -149,6 +149,8 @@ static bool produce(struct trace *t, struct access *out, struct access *limit)
 {
     t->out = out;
     t->limit = limit;
+    if (t->failure.code)
+        return false;
     return t->format->fill ? t->format->fill(t) : trace_parse(t);
 }
 

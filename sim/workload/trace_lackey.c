@@ -432,7 +432,7 @@ static bool take_fork_note(struct trace *t, const char **at, const char *end)
 static bool is_after_arguments(const char *p, const char *end)
 {
     static const char *const FOLLOWERS[] = {
-        "[sync]", "-->", "SYSCALL[", "==", "clone(", "fork:", "vfork:", "clone3("};
+        "[sync] -->", "--> [", "SYSCALL[", "==", "clone(", "fork:", "vfork:", "clone3("};
     p = skip_blanks(p);
     if (p >= end || (op_of(*p) != NO_OP && p[1] == ' '))
         return true;
@@ -514,7 +514,7 @@ static bool take_call(struct trace *t, const char **at, const char *end)
     p = skip_arguments(t, p, end);
     *at = p;
     p = skip_blanks(p);
-    if (c->what && c->what->done == on_execve && !take_word(&p, end, "-->"))
+    if (c->what && c->what->done == on_execve && !take_word(&p, end, "--> ["))
         call_done(t, c, 0);
     return true;
 }
