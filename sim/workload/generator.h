@@ -113,7 +113,7 @@ void generator_init(struct generator *, const struct generator_spec *, const str
  *
  * Before an access, in this order: a remap is OP_UNMAP and OP_MAP of its page, a protect is
  * OP_PROTECT without write rights and OP_PROTECT with spec.rights. An access and its events come in
- * one fill. Fills of any sizes give the same records. Cost: 1 to 5 ns a record, ZIPF a cache miss.
+ * one fill. Fills of any sizes give the same records. Cost: 2 to 15 ns a record.
  */
 size_t generator_fill(struct generator *, struct access *out, size_t max);
 
