@@ -16,11 +16,9 @@
 #include <cjson/cJSON.h>
 
 #include "sim/scenario/diagnostics.h"
+#include "sim/scenario/spec.h"
 
 enum { NEST_MAX = 32, FILE_MAX = 64 << 20 };
-
-/** The greatest integer such that it and all below have a double of their own. */
-#define NUMBER_MAX 9007199254740991.0
 
 enum { PLACE_NONE = UINT32_MAX };
 

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** The greatest integer such that it and all below have a double of their own: 2^53 - 1. */
+#define NUMBER_MAX 9007199254740991.0
+
 /** What a value may be. */
 enum type {
     TYPE_NONE,    /**< no scalar: an object of schema `child` only */

@@ -2,17 +2,7 @@
  * The keys of machines: what a profile holds and what an override may change. A profile's values
  * carry a source and a confidence each; an override's stand plain.
  */
-#include "sim/scenario/spec.h"
-
-#include <stddef.h>
-
-#include "core/event.h"
-#include "core/profile.h"
-
-#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
-#define KIND(id, text)                                                                             \
-    const struct schema id##_schema = {                                                            \
-        .name = #id, .help = text, .keys = id##_keys, .n_keys = COUNT_OF(id##_keys)}
+#include "sim/scenario/spec_table.h"
 
 static const char *const confidence_words[] = {"sourced", "high",      "medium",
                                                "low",     "uncertain", NULL};
@@ -46,7 +36,7 @@ static const struct key machine_keys[] = {
     {.name = "memory",
      .type = TYPE_SIZE,
      .least = 4096,
-     .most = 64 * 1099511627776.0,
+     .most = 64 * TIB,
      .fallback = "\"8GiB\"",
      .help = "Host memory"},
     {.name = "override",

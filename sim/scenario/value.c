@@ -88,7 +88,7 @@ _Static_assert(RIGHT_READ == 1 && RIGHT_WRITE == 2 && RIGHT_EXEC == 4 && RIGHT_U
 static bool whole(const cJSON *item, uint64_t *value)
 {
     double number = item->valuedouble;
-    if (!cJSON_IsNumber(item) || !(number >= 0 && number <= 9007199254740991.0))
+    if (!cJSON_IsNumber(item) || !(number >= 0 && number <= NUMBER_MAX))
         return false;
     *value = (uint64_t)number;
     return (double)*value == number;
