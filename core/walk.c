@@ -96,36 +96,36 @@ static void read_entry(struct walk *w, struct ref *ref, unsigned bytes)
     NOTE(w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
 }
 
-/*
- * Setting A or D in an entry is a write in the stage below: the page that holds the table must
- * allow it there, and becomes dirty itself. Loops over the stages further down.
- */
-static bool write_through(struct walk *w, int16_t i)
-{
-    for (int16_t under = w->ref[i].under; under != WALK_NO_REF; under = w->ref[i].under) {
-        struct ref *leaf = &w->ref[under];
-        const struct format *f = &w->stage[leaf->depth].format;
-        unsigned kind = KIND_WRITE | KIND_USER;
-        if (!stage_allows(&w->stage[leaf->depth], kind, leaf->rights)) {
-            refuse(w, leaf->depth, REFUSED_PROTECTION, leaf->level, leaf->ia, kind, leaf->entry);
-            w->refusal.on_table = true;
-            return false;
-        }
-        if (!(f->dirty & ~(leaf->entry | leaf->set)))
-            return true;
-        leaf->set |= f->dirty;
-        i = under;
-    }
-    return true;
-}
+static bool write_through(struct walk *w, int16_t i);
 
 /* Notes A (and D) bits that the commit will set. */
 static bool mark(struct walk *w, int16_t i, uint64_t bits)
 {
     struct ref *ref = &w->ref[i];
-    uint64_t missing = bits & ~ref->entry;
+    uint64_t missing = bits & ~(ref->entry | ref->set);
     ref->set |= missing;
     return !missing || write_through(w, i);
+}
+
+/*
+ * Setting A or D in an entry is a write to its page in every stage below: each must allow it, and
+ * its leaf becomes dirty, which is a write to that leaf's own table in turn.
+ */
+static bool write_through(struct walk *w, int16_t i)
+{
+    for (int16_t under = w->ref[i].under; under != WALK_NO_REF; under = w->ref[under].onward) {
+        const struct ref *leaf = &w->ref[under];
+        const struct stage *stage = &w->stage[leaf->depth];
+        unsigned kind = KIND_WRITE | KIND_USER;
+        if (!stage_allows(stage, kind, leaf->rights)) {
+            refuse(w, leaf->depth, REFUSED_PROTECTION, leaf->level, leaf->ia, kind, leaf->entry);
+            w->refusal.on_table = under == w->ref[i].under;
+            return false;
+        }
+        if (!mark(w, under, stage->format.dirty))
+            return false;
+    }
+    return true;
 }
 
 /* Translates the entry's address, reads it, and checks that it is well-formed. */
@@ -149,7 +149,8 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
                         .depth = (uint8_t)s,
                         .level = (uint8_t)d->level,
                         .parent = d->parent,
-                        .under = table.leaf};
+                        .under = table.leaf,
+                        .onward = WALK_NO_REF};
     read_entry(w, ref, f->entry_bytes);
     if (!format_present(f, ref->entry))
         return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, ref->entry);
@@ -237,6 +238,8 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
     struct found below;
     if (!translate(w, s + 1, found->next, kind | KIND_USER, &below))
         return false;
+    if (found->leaf != WALK_NO_REF)
+        w->ref[found->leaf].onward = below.leaf;
     found->hpa = below.hpa;
     found->shift = below.shift < found->shift ? below.shift : found->shift;
     return true;

@@ -35,6 +35,7 @@ struct ref {
     uint32_t rights; /**< gathered from the top of its stage down to here */
     int16_t parent;  /**< the ref above it in the same stage, or WALK_NO_REF */
     int16_t under;   /**< the leaf below through which its address was translated, or WALK_NO_REF */
+    int16_t onward;  /**< of a leaf: the leaf below through which its page was, or WALK_NO_REF */
 };
 
 /** Why and where a walk refused. */
