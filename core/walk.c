@@ -5,9 +5,10 @@
 /* Where a stage's descent stands. */
 struct descent {
     unsigned level;
-    uint64_t table;  /* of the table to read next: in the space below, or host if `host` */
-    bool host;       /* a structure cache gave the host address: no need to translate */
-    uint32_t rights; /* gathered so far */
+    uint64_t table;  /* of the table to read next, in the space below */
+    bool cached;     /* a structure cache gave `host`: no need to translate */
+    hpa_t host;      /* the same in memory */
+    uint32_t rights; /* gathered so far; of a cached table, LEAF_DIRTY as in known_dirty() */
     int16_t parent;
 };
 
@@ -40,7 +41,8 @@ static void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent
         if (slot != MEMO_MISS) {
             const struct target *target = &memo_targets(memo)[slot];
             NOTE(w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
-            *d = (struct descent){level - 1, target->hpa, true, target->rights, WALK_NO_REF};
+            *d = (struct descent){level - 1, target->next, true, target->hpa, target->rights,
+                                  WALK_NO_REF};
             return;
         }
         NOTE(w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
@@ -64,11 +66,11 @@ static bool start_from_registers(struct walk *w, unsigned s, ia_t ia, unsigned k
 static bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d)
 {
     const struct format *f = &w->stage[s].format;
-    *d = (struct descent){f->levels, w->stage[s].root, false, MAY_ALL, WALK_NO_REF};
+    *d = (struct descent){f->levels, w->stage[s].root, false, 0, MAY_ALL, WALK_NO_REF};
     if (w->lookaside && !w->lookaside->by_entry)
         start_from_cache(w, s, ia, d);
     if (s == 0)
-        w->skip.level = (uint8_t)d->level, w->skip.table = d->table;
+        w->skip.level = (uint8_t)d->level, w->skip.table = d->cached ? d->host : d->table;
     return d->level < f->levels || !f->registers || start_from_registers(w, s, ia, kind, d);
 }
 
@@ -98,13 +100,39 @@ static void read_entry(struct walk *w, struct ref *ref, unsigned bytes)
 
 static bool write_through(struct walk *w, int16_t i);
 
+/* Whether what was translated through leaf @p i below may be written and is dirty at each stage. */
+static bool known_dirty(const struct walk *w, int16_t i)
+{
+    for (; i != WALK_NO_REF; i = w->ref[i].onward) {
+        const struct ref *leaf = &w->ref[i];
+        const struct stage *stage = &w->stage[leaf->depth];
+        if (!stage_allows(stage, KIND_WRITE | KIND_USER, leaf->rights) ||
+            stage->format.dirty & ~(leaf->entry | leaf->set))
+            return false;
+    }
+    return true;
+}
+
+/* A structure cache led here past the stages below: asks them after all, to write. */
+static bool catch_up(struct walk *w, struct ref *ref)
+{
+    struct found table;
+    ref->behind = false;
+    if (!translate(w, ref->depth + 1u, ref->table_ia, KIND_READ | KIND_USER, &table)) {
+        w->refusal.on_table |= w->refusal.depth == ref->depth + 1;
+        return false;
+    }
+    ref->under = table.leaf;
+    return true;
+}
+
 /* Notes A (and D) bits that the commit will set. */
 static bool mark(struct walk *w, int16_t i, uint64_t bits)
 {
     struct ref *ref = &w->ref[i];
     uint64_t missing = bits & ~(ref->entry | ref->set);
     ref->set |= missing;
-    return !missing || write_through(w, i);
+    return !missing || ((!ref->behind || catch_up(w, ref)) && write_through(w, i));
 }
 
 /*
@@ -134,8 +162,9 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
 {
     const struct format *f = &w->stage[s].format;
     uint64_t address = d->table + format_offset(f, d->level, ia);
-    struct found table = {.hpa = address, .leaf = WALK_NO_REF};
-    if (!d->host && s + 1 < w->stages &&
+    struct found table = {.hpa = d->cached ? d->host + (address - d->table) : address,
+                          .leaf = WALK_NO_REF};
+    if (!d->cached && s + 1 < w->stages &&
         !translate(w, s + 1, address, KIND_READ | KIND_USER, &table)) {
         w->refusal.on_table |= w->refusal.depth == s + 1;
         return false;
@@ -148,6 +177,7 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
                         .table_ia = address,
                         .depth = (uint8_t)s,
                         .level = (uint8_t)d->level,
+                        .behind = d->cached && !(d->rights & LEAF_DIRTY),
                         .parent = d->parent,
                         .under = table.leaf,
                         .onward = WALK_NO_REF};
@@ -206,7 +236,7 @@ static bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t 
         if (!mark(w, *leaf, f->accessed))
             return false;
         uint64_t table = format_address(f, d.level, false, ref->entry);
-        d = (struct descent){d.level - 1, table, false, ref->rights, *leaf};
+        d = (struct descent){d.level - 1, table, false, 0, ref->rights, *leaf};
     }
 }
 
@@ -280,6 +310,20 @@ static void insert_structure(struct walk *w, unsigned depth, unsigned level, uin
     memo_targets(memo)[slot] = *target;
 }
 
+/* The cached path that led to this entry's table: its page may be dirty below by now. */
+static void refresh_structure(struct walk *w, const struct ref *ref)
+{
+    const struct format *f = &w->stage[ref->depth].format;
+    unsigned level = ref->level + 1u;
+    if (level > f->levels || !w->lookaside->structure[ref->depth][level])
+        return;
+    struct memo *memo = memo_at(w->lookaside, w->lookaside->structure[ref->depth][level]);
+    uint64_t tag = tag_of(w->space[ref->depth], 0, page_number(f, level, ref->ia));
+    uint32_t slot = memo_peek(memo, tag);
+    if (slot != MEMO_MISS && known_dirty(w, ref->under))
+        memo_targets(memo)[slot].rights |= LEAF_DIRTY;
+}
+
 /* By address: what the entry above this one led to. By entry: the entry itself. */
 static void fill_structure(struct walk *w, const struct ref *ref)
 {
@@ -290,15 +334,19 @@ static void fill_structure(struct walk *w, const struct ref *ref)
             insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0});
         return;
     }
-    if (ref->parent == WALK_NO_REF)
+    if (ref->parent == WALK_NO_REF) {
+        if (ref->under != WALK_NO_REF)
+            refresh_structure(w, ref);
         return;
+    }
     const struct ref *above = &w->ref[ref->parent];
     uint64_t offset = format_offset(f, ref->level, ref->ia);
+    uint32_t dirty = known_dirty(w, ref->under) ? LEAF_DIRTY : 0;
     if (offsets[above->level])
         insert_structure(w, ref->depth, above->level, page_number(f, above->level, ref->ia),
                          &(struct target){.hpa = ref->at - offset,
                                           .next = ref->table_ia - offset,
-                                          .rights = above->rights & MAY_ALL});
+                                          .rights = (above->rights & MAY_ALL) | dirty});
 }
 
 void walk_commit(struct walk *w)

@@ -32,6 +32,7 @@ struct ref {
     uint8_t depth, level;
     uint8_t server; /**< enum server */
     bool leaf;
+    bool behind;     /**< reached past the stages below, which may still object to a write */
     uint32_t rights; /**< gathered from the top of its stage down to here */
     int16_t parent;  /**< the ref above it in the same stage, or WALK_NO_REF */
     int16_t under;   /**< the leaf below through which its address was translated, or WALK_NO_REF */
