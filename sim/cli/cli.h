@@ -51,6 +51,11 @@ struct cli {
 /** Every command, in the order of `help`; NULL ends it. */
 extern const struct command *const commands[];
 
+/* One file each: cmd_run.c, cmd_walk.c, ... */
+extern const struct command command_run, command_walk, command_record, command_replay,
+    command_convert, command_diff, command_check, command_machines, command_modes, command_schema,
+    command_help;
+
 /** The options that every command has. */
 extern const struct cli_option common_options[];
 
