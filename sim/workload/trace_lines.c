@@ -250,6 +250,8 @@ static enum parse parse_cut(struct trace *t, struct unit *unit)
     t->report = report;
     if (parse != PARSE_BAD && !emitted)
         return parse;
+    if (*unit->start == '\0')
+        return bad(t, "zero bytes, as where two programs write one file,");
     return bad(t, "64 KiB or more of line");
 }
 

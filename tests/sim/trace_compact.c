@@ -76,7 +76,7 @@ static size_t make_records(struct access *records, size_t max, uint64_t seed)
 
 Test(trace_compact, a_round_trip_is_exact)
 {
-    struct access *records = malloc(MANY * sizeof *records);
+    struct access *records = keep(MANY * sizeof *records);
     for (uint64_t seed = 1; seed < 8; seed++) {
         size_t n = make_records(records, MANY, seed);
         struct whole w = round_trip(records, n);
@@ -114,7 +114,7 @@ Test(trace_compact, a_round_trip_of_a_real_log_is_exact_and_keeps_the_ids)
 Test(trace_compact, a_loop_takes_less_than_three_bytes_per_access)
 {
     enum { TURNS = 20000 };
-    struct access *records = malloc(4 * TURNS * sizeof *records);
+    struct access *records = keep(4 * TURNS * sizeof *records);
     size_t n = 0;
     for (gva_t i = 0; i < TURNS; i++) {
         records[n++] = (struct access){.gva = 0x401000, .size = 4, .op = OP_EXEC, .flags = 1};
@@ -134,7 +134,7 @@ Test(trace_compact, a_loop_takes_less_than_three_bytes_per_access)
 
 Test(trace_compact, seek_finds_any_record)
 {
-    struct access *records = malloc(MANY * sizeof *records);
+    struct access *records = keep(MANY * sizeof *records);
     size_t n = make_records(records, MANY, 99);
     char path[PATH_BYTES];
     struct source *source = reopen(records, n, NULL, path);
@@ -162,7 +162,7 @@ Test(trace_compact, seek_finds_any_record)
 
 Test(trace_compact, seek_to_block_borders_works_from_anywhere)
 {
-    struct access *records = malloc(MANY * sizeof *records);
+    struct access *records = keep(MANY * sizeof *records);
     for (size_t i = 0; i < MANY; i++)
         records[i] = (struct access){.gva = i * 4099, .size = 8, .op = OP_READ, .flags = 1};
     char path[PATH_BYTES];
@@ -190,18 +190,17 @@ struct file {
 
 static struct file compact_file(size_t records)
 {
-    struct access *in = malloc(records * sizeof *in);
+    struct access *in = keep(records * sizeof *in);
     for (size_t i = 0; i < records; i++)
         in[i] = (struct access){.gva = i * 4099, .size = 8, .op = OP_READ, .flags = 1};
     char path[PATH_BYTES];
     write_file(path, "", 0);
     put_all(path, in, records, NULL);
     FILE *file = fopen(path, "rb");
-    struct file f = {malloc(records * 16 + 1000), 0};
+    struct file f = {keep(records * 16 + 1000), 0};
     f.n = fread(f.bytes, 1, records * 16 + 1000, file);
     fclose(file);
     unlink(path);
-    free(in);
     return f;
 }
 
@@ -220,7 +219,6 @@ Test(trace_compact, a_changed_byte_anywhere_is_found)
         cr_expect_eq(w.err.code, EXIT_USAGE, "byte %zu", i);
         cr_expect(i < HEADER || strstr(w.err.text, "block "), "%s", w.err.text);
         f.bytes[i] ^= 0x10;
-        free(w.record);
     }
 }
 
@@ -240,7 +238,6 @@ Test(trace_compact, a_file_cut_short_anywhere_is_an_error)
     for (f.n = 4; f.n < whole; f.n++) {
         struct whole w = read_file(f);
         cr_expect_eq(w.err.code, EXIT_USAGE, "%zu bytes", f.n);
-        free(w.record);
     }
     f.n = whole - BLOCK_HEADER;
     struct whole w = read_file(f);

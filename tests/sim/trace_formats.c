@@ -123,7 +123,7 @@ Test(trace_formats, lines_may_end_as_on_windows_or_not_at_all)
     for (size_t i = 0; i < sizeof EXPRESSED / sizeof *EXPRESSED; i++) {
         const char *text = EXPRESSED[i].text;
         size_t n = strlen(text), used = 0;
-        char *crlf = malloc(2 * n + 1);
+        char *crlf = keep(2 * n + 1);
         for (size_t j = 0; j < n - 1; j++) {
             if (text[j] == '\n')
                 crlf[used++] = '\r';
