@@ -13,15 +13,15 @@
 
 enum trace_format {
     TRACE_AUTO,
-    TRACE_LACKEY,    /**< valgrind --tool=lackey --trace-mem=yes, with --trace-syscalls=yes events */
-    TRACE_DIN,       /**< Dinero, traditional: label address */
-    TRACE_DINERO,    /**< Dinero IV, extended: r|w|i|m|c|v address size */
-    TRACE_CHAMPSIM,  /**< 64-byte records */
+    TRACE_LACKEY,   /**< valgrind --tool=lackey --trace-mem=yes, with --trace-syscalls=yes events */
+    TRACE_DIN,      /**< Dinero, traditional: label address */
+    TRACE_DINERO,   /**< Dinero IV, extended: r|w|i|m|c|v address size */
+    TRACE_CHAMPSIM, /**< 64-byte records */
     TRACE_DRMEMTRACE, /**< DynamoRIO drmemtrace, the view tool's text */
-    TRACE_PINATRACE, /**< Pin's pinatrace */
-    TRACE_PERF_MEM,  /**< perf mem report -D -x, */
-    TRACE_DECIMAL,   /**< one decimal address per line */
-    TRACE_COMPACT,   /**< our own binary */
+    TRACE_PINATRACE,  /**< Pin's pinatrace */
+    TRACE_PERF_MEM,   /**< perf mem report -D -x, */
+    TRACE_DECIMAL,    /**< one decimal address per line */
+    TRACE_COMPACT,    /**< our own binary */
     TRACE_FORMATS
 };
 
@@ -32,13 +32,13 @@ struct trace_options {
 
 /** What reading has met so far. */
 struct trace_report {
-    enum trace_format format;  /**< as found out */
-    uint64_t errors;           /**< malformed lines passed over */
-    uint64_t unmodelled;       /**< records of kinds that are not memory accesses, skipped */
-    uint64_t events;           /**< guest events handed out */
-    uint64_t processes;        /**< distinct process ids seen */
-    uint64_t threads;          /**< distinct thread ids seen */
-    bool truncated;            /**< the end mark that the format has is missing */
+    enum trace_format format; /**< as found out */
+    uint64_t errors;          /**< malformed lines passed over */
+    uint64_t unmodelled;      /**< records of kinds that are not memory accesses, skipped */
+    uint64_t events;          /**< guest events handed out */
+    uint64_t processes;       /**< distinct process ids seen */
+    uint64_t threads;         /**< distinct thread ids seen */
+    bool truncated;           /**< the end mark that the format has is missing */
 };
 
 const char *trace_format_name(enum trace_format);
