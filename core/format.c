@@ -17,12 +17,13 @@ static struct format x86(const char *name, unsigned levels, unsigned entry_bytes
         .ia_bits = (uint8_t)ia_bits,
         .large = PTE_PS,
         .present = PTE_P,
-        .write = PTE_W,
-        .user = PTE_U,
         .accessed = PTE_A,
         .dirty = PTE_D,
     };
     snprintf(f.name, sizeof f.name, "%s", name);
+    for (unsigned low = 0; low < 8; low++)
+        f.grants[low] = (uint8_t)(MAY_READ | MAY_EXEC | (low & PTE_W ? MAY_WRITE : 0) |
+                                  (low & PTE_U ? MAY_USER : 0));
     unsigned shift = 12;
     for (unsigned level = 1; level <= levels; level++) {
         f.shift[level] = (uint8_t)shift;
@@ -105,6 +106,7 @@ struct format format_textbook(const struct geometry *g)
         .frame_left = (uint8_t)(shift > g->frame_low ? shift - g->frame_low : 0),
         .frame_right = (uint8_t)(shift > g->frame_low ? 0 : g->frame_low - shift),
     };
+    memset(f.grants, MAY_ALL, sizeof f.grants);
     for (unsigned level = 1; level <= g->levels; level++) {
         f.shift[level] = (uint8_t)shift;
         f.index_bits[level] = g->index_bits[g->levels - level];
@@ -129,22 +131,6 @@ const char *format_page_name(const struct format *f, unsigned level, char *text)
     return text;
 }
 
-uint32_t format_rights(const struct format *f, bool leaf, uint64_t entry)
-{
-    uint32_t rights = 0;
-    rights |= (entry & f->read) == f->read ? MAY_READ : 0;
-    rights |= (entry & f->write) == f->write ? MAY_WRITE : 0;
-    rights |= (entry & f->user) == f->user ? MAY_USER : 0;
-    rights |= entry & f->no_exec ? 0 : MAY_EXEC;
-    if (!leaf)
-        return rights;
-    rights |= (entry & f->dirty) == f->dirty ? LEAF_DIRTY : 0;
-    rights |= entry & f->global ? LEAF_GLOBAL : 0;
-    if (f->key_shift)
-        rights |= (uint32_t)(entry >> f->key_shift & 15) << LEAF_KEY_SHIFT;
-    return rights;
-}
-
 uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_t address,
                       uint32_t rights)
 {
@@ -154,9 +140,11 @@ uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_
         entry |= f->large | (address >> 32 & low_bits(f->high_bits[level])) << 13;
     if (level > (unsigned)f->levels - f->registers)
         return entry; /* a PDPTE has no rights */
-    entry |= rights & MAY_READ ? f->read : 0;
-    entry |= rights & MAY_WRITE ? f->write : 0;
-    entry |= rights & MAY_USER ? f->user : 0;
+    for (unsigned low = 0; low < 8; low++)
+        if (!((f->grants[low] ^ rights) & (MAY_READ | MAY_WRITE | MAY_USER))) {
+            entry |= low;
+            break;
+        }
     entry |= rights & MAY_EXEC ? 0 : f->no_exec;
     return entry;
 }

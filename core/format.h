@@ -54,8 +54,8 @@ struct format {
     uint8_t leaf_levels;        /**< bit l: an entry of level l with `large` set maps a page */
     uint64_t large;             /**< the bit that makes a leaf above level 1 */
     uint64_t present;           /**< any of these bits: present */
-    uint64_t write, user, read; /**< granted when set; 0: always granted */
-    uint64_t no_exec;           /**< denied when set; 0: always granted */
+    uint8_t grants[8];   /**< by the entry's lowest three bits: MAY_*, before no_exec */
+    uint64_t no_exec;    /**< takes MAY_EXEC away when set; 0: no such bit */
     uint64_t accessed, dirty, global; /**< 0: the format has none */
     uint8_t key_shift;                /**< of the 4-bit protection key; 0: none */
 };
@@ -124,7 +124,17 @@ static inline uint64_t format_offset(const struct format *f, unsigned level, ia_
 }
 
 /** What an entry grants, enum right; leaf bits only if @p leaf. */
-uint32_t format_rights(const struct format *, bool leaf, uint64_t entry);
+static inline uint32_t format_rights(const struct format *f, bool leaf, uint64_t entry)
+{
+    uint32_t rights = f->grants[entry & 7];
+    rights &= entry & f->no_exec ? ~(uint32_t)MAY_EXEC : ~(uint32_t)0;
+    if (!leaf)
+        return rights;
+    rights |= f->dirty & ~entry ? 0 : LEAF_DIRTY;
+    rights |= entry & f->global ? LEAF_GLOBAL : 0;
+    rights |= f->key_shift ? (uint32_t)(entry >> f->key_shift & 15) << LEAF_KEY_SHIFT : 0;
+    return rights;
+}
 
 /** An entry that names a table or maps a page, with A and D clear. @p rights: MAY_*. */
 uint64_t format_entry(const struct format *, unsigned level, bool leaf, uint64_t address,

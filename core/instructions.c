@@ -162,6 +162,7 @@ void mmu_wrpkru(struct mmu *m, uint32_t value)
             m->stage[0].deny_key[kind] |=
                 (uint16_t)(control_key_denies(&m->registers, kind, key) << key);
     }
+    mmu_work_out(m);
     NOTE(&m->tally, WRPKRU, 0, 0, 0, 0, value);
 }
 

@@ -81,7 +81,7 @@ bool tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f
 }
 
 void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
-              space_t space, unsigned level, const struct target *target)
+              space_t space, unsigned level, const struct target *target, bool held)
 {
     struct tlb *tlb = &la->tlb[name];
     unsigned size = level - 1, kept = size < PAGE_CLASSES ? tlb->kept_as[size] : 0;
@@ -89,7 +89,7 @@ void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, 
         return;
     struct memo *memo = memo_at(la, tlb->array[kept]);
     uint64_t tag = tag_of(space, kept, page_number(f, kept + 1, gva));
-    uint32_t slot = memo_peek(memo, tag);
+    uint32_t slot = held ? memo_peek(memo, tag) : MEMO_MISS;
     if (slot == MEMO_MISS)
         slot = memo_insert(memo, tag);
     struct target *to = memo_targets(memo) + slot;

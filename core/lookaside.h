@@ -84,12 +84,12 @@ bool tlb_lookup(struct lookaside *, enum tlb_name, const struct format *, gva_t,
                 space_t global, struct tlb_hit *);
 
 /**
- * Puts a page of @p level at @p gva into a TLB, or renews its entry; keeps a fragment where pages
- * of that size are only kept so. @p target: of the page's first byte; its note is 0, or the level
- * of the page that this is a fragment of already.
+ * Puts a page of @p level at @p gva into a TLB; keeps a fragment where pages of that size are only
+ * kept so. @p target: of the page's first byte; its note is 0, or the level of the page that this is
+ * a fragment of already. @p held: the TLB may hold the page, and then its entry is renewed.
  */
 void tlb_fill(struct lookaside *, enum tlb_name, const struct format *, gva_t, space_t,
-              unsigned level, const struct target *);
+              unsigned level, const struct target *, bool held);
 
 /** Drops the page that holds @p gva from all TLBs, in @p space (and, if not 0, in @p global). */
 void lookaside_drop_page(struct lookaside *, const struct format *, gva_t, space_t space,

@@ -4,18 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REGION_SHIFT = 23, REGION_FRAMES = 1 << (REGION_SHIFT - FRAME_SHIFT) };
-
-struct frame {
-    uint8_t bytes[FRAME_BYTES];
-    uint32_t owners;
-};
-
-struct region {
-    struct frame *frame[REGION_FRAMES]; /* never NULL: the untouched ones are `zeroes` */
-    uint32_t owners;
-};
-
 /*
  * Untouched memory: constants that every index may point at, so that reading needs no test.
  * Their owner count is 0 for ever, so a write replaces them and nobody frees them.
@@ -118,24 +106,6 @@ static struct frame *own_frame(struct mem *mem, hpa_t at)
     own->owners = 1;
     frame_release(shared);
     return *slot = own;
-}
-
-uint64_t mem_load(const struct mem *mem, hpa_t at, unsigned size)
-{
-    const uint8_t *bytes = frame_at(mem, at)->bytes + (at & (FRAME_BYTES - 1));
-    assert(mem_holds(mem, at, size) && (at & (FRAME_BYTES - 1)) + size <= FRAME_BYTES);
-    uint64_t value = 0;
-    switch (size) { /* constant lengths become single loads */
-    case 8:
-        memcpy(&value, bytes, 8);
-        break;
-    case 4:
-        memcpy(&value, bytes, 4);
-        break;
-    default:
-        memcpy(&value, bytes, size);
-    }
-    return value;
 }
 
 void mem_store(struct mem *mem, hpa_t at, uint64_t value, unsigned size)

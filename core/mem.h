@@ -13,11 +13,23 @@
 #ifndef CORE_MEM_H
 #define CORE_MEM_H
 
+#include <string.h>
+
 #include "core/addr.h"
 
 enum { FRAME_SHIFT = 12, FRAME_BYTES = 1 << FRAME_SHIFT };
 
-struct region;
+enum { REGION_SHIFT = 23, REGION_FRAMES = 1 << (REGION_SHIFT - FRAME_SHIFT) };
+
+struct frame {
+    uint8_t bytes[FRAME_BYTES];
+    uint32_t owners;
+};
+
+struct region {
+    struct frame *frame[REGION_FRAMES]; /**< never NULL: the untouched ones are one of zeroes */
+    uint32_t owners;
+};
 
 struct mem {
     uint64_t bytes;         /**< size: an access must lie wholly below */
@@ -48,7 +60,18 @@ static inline bool mem_holds(const struct mem *mem, hpa_t at, uint64_t size)
  * The little-endian word of @p size bytes (1, 2, 4 or 8) at @p at, which may not cross a frame.
  * Precondition: mem_holds(mem, at, size). Cost: three dependent loads.
  */
-uint64_t mem_load(const struct mem *, hpa_t at, unsigned size);
+static inline uint64_t mem_load(const struct mem *mem, hpa_t at, unsigned size)
+{
+    const struct frame *frame =
+        mem->region[at >> REGION_SHIFT]->frame[at >> FRAME_SHIFT & (REGION_FRAMES - 1)];
+    const uint8_t *bytes = frame->bytes + (at & (FRAME_BYTES - 1));
+    uint64_t value = 0;
+    if (__builtin_expect(size == 8, 1)) /* constant lengths become single loads */
+        memcpy(&value, bytes, 8);
+    else
+        memcpy(&value, bytes, size);
+    return value;
+}
 
 /**
  * Writes the low @p size bytes of @p value at @p at; same preconditions. Allocates the frame on

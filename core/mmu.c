@@ -48,6 +48,7 @@ void mmu_init(struct mmu *m, const struct profile *profile, unsigned stages, uin
     tally_init(&m->tally, profile->cost, vcpu);
     lookaside_init(&m->look, profile, stages, seed);
     m->stage[0] = control_stage(&m->registers, profile);
+    mmu_work_out(m);
     mmu_enter_space(m);
 }
 
@@ -76,6 +77,7 @@ const char *mmu_adopt(struct mmu *m, const struct bus *bus, const struct registe
     }
     m->registers = *r;
     m->stage[0] = stage;
+    mmu_work_out(m);
     return NULL;
 }
 
@@ -96,9 +98,33 @@ void mmu_set_textbook(struct mmu *m, const struct geometry *geometry, uint64_t r
     m->geometry = *geometry;
     m->registers.cr3 = root;
     m->stage[0] = control_textbook(geometry, root);
+    mmu_work_out(m);
 }
 
 /* ---- translating ---- */
+
+/* Whether an entry serves an access of this kind as it is, its key apart. */
+static bool serves_rights(const struct stage *stage, uint32_t rights, unsigned kind)
+{
+    return stage->allow[kind] >> (rights & MAY_ALL) & 1 &&
+           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
+}
+
+void mmu_work_out(struct mmu *m)
+{
+    const struct stage *stage = &m->stage[0];
+    memset(m->served, 0, sizeof m->served);
+    for (uint32_t rights = 0; rights < 2 * LEAF_DIRTY; rights++)
+        for (unsigned flags = 0; flags < 4; flags++)
+            for (uint8_t op = OP_READ; op <= OP_MODIFY; op++) {
+                struct access access = {.op = op, .flags = (uint8_t)flags};
+                m->served[rights][flags] |=
+                    (uint8_t)(serves_rights(stage, rights, kind_of(&access)) << op);
+            }
+    m->keys = false;
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        m->keys |= stage->deny_key[kind] != 0;
+}
 
 static void prepare(const struct mmu *m, const struct bus *bus, struct walk *w)
 {
@@ -122,15 +148,16 @@ static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit,
                               .leaf = WALK_NO_REF};
 }
 
-static void fill_tlbs(struct mmu *m, const struct found *found, gva_t gva, enum tlb_name l1)
+static void fill_tlbs(struct mmu *m, const struct found *found, gva_t gva, enum tlb_name l1,
+                      bool held)
 {
     const struct format *f = &m->stage[0].format;
     uint64_t inside = gva & low_bits(f->shift[found->level]);
     struct target target = {
         .hpa = found->hpa - inside, .next = found->next - inside, .rights = found->rights};
     space_t space = found->rights & LEAF_GLOBAL ? m->global : m->space[0];
-    tlb_fill(&m->look, l1, f, gva, space, found->level, &target);
-    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target);
+    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held);
+    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target, held);
 }
 
 /* Counts what the TLBs said to the first attempt, in the rows of the pages it was about. */
@@ -157,8 +184,8 @@ void mmu_give_up(struct mmu *m, gva_t gva)
 /* Whether an entry serves an access of this kind as it is. */
 static bool serves(const struct mmu *m, uint32_t rights, unsigned kind)
 {
-    return stage_allows(&m->stage[0], kind, rights) &&
-           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
+    return serves_rights(&m->stage[0], rights, kind) &&
+           !stage_key_denies(&m->stage[0], kind, rights);
 }
 
 /* L1, then L2. True if one has the page, whether or not its rights serve. */
@@ -182,7 +209,7 @@ static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
 }
 
 static bool walk_and_fill(struct mmu *m, const struct bus *bus, gva_t gva, unsigned kind,
-                          enum tlb_name l1, struct walk *w)
+                          enum tlb_name l1, bool held, struct walk *w)
 {
     prepare(m, bus, w);
     w->lookaside = &m->look;
@@ -191,7 +218,7 @@ static bool walk_and_fill(struct mmu *m, const struct bus *bus, gva_t gva, unsig
     if (!walk_read(w, gva, kind))
         return false;
     walk_commit(w);
-    fill_tlbs(m, &w->found, gva, l1);
+    fill_tlbs(m, &w->found, gva, l1, held);
     return true;
 }
 
@@ -242,11 +269,11 @@ bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *ac
         if (!asked.l1_level)
             tlb_fill(&m->look, l1, &m->stage[0].format, gva,
                      (space_t)(memo_tags(hit.memo)[hit.slot] >> 48), hit.level,
-                     &memo_targets(hit.memo)[hit.slot]);
+                     &memo_targets(hit.memo)[hit.slot], false);
     } else {
         if (found)
             renew(m, gva, kind, &hit);
-        if (!walk_and_fill(m, bus, gva, kind, l1, w))
+        if (!walk_and_fill(m, bus, gva, kind, l1, found, w))
             return false;
     }
     count_tlbs(m, gva, w->found.level);
@@ -277,15 +304,15 @@ bool mmu_peek(const struct mmu *m, const struct bus *bus, gva_t gva, unsigned ki
 /* ---- many accesses, fast ---- */
 
 /*
- * While one page is accessed again and again, its TLB entry is the most recently used already: a
- * hit changes nothing but counters (LFU counts uses, see flush). So the loop below compares with a
- * window, the page last served, one for fetches and one for data, and counts hits by operation in
- * 16-bit lanes of one word.
+ * While one base page is accessed again and again, its TLB entry is the most recently used already:
+ * another hit changes nothing but counters (and LFU's uses, see flush). So accesses are compared
+ * with a window, the base page last served, one for data and one for fetches, and counted by
+ * operation in 16-bit lanes of one word.
  */
 struct window {
     gva_t base;
-    uint64_t bytes; /* of the page; 0: nothing */
-    uint8_t ops[4]; /* by access.flags: bit op: this access needs no second look */
+    uint64_t bytes;     /* of the page; 0: closed */
+    const uint8_t *ops; /* by access.flags, bit op: needs no second look */
     struct memo *memo;
     unsigned level;
 };
@@ -295,7 +322,7 @@ struct windows {
     uint64_t hits;       /* lane op: accesses served since the last flush */
 };
 
-enum { LANE = 16, FLUSH_AFTER = 1 << LANE };
+enum { LANE = 16, BLOCK = 8 };
 
 static void flush_hits(struct mmu *m, struct windows *win)
 {
@@ -314,7 +341,7 @@ static void flush_hits(struct mmu *m, struct windows *win)
     win->hits = 0;
 }
 
-/* Opens a window on the page that was just translated, if it is in the L1 TLB. */
+/* Opens a window on the base page that was just translated, if it is in the L1 TLB. */
 static void open_window(struct mmu *m, struct window *win, enum tlb_name l1, unsigned level,
                         gva_t gva)
 {
@@ -324,19 +351,15 @@ static void open_window(struct mmu *m, struct window *win, enum tlb_name l1, uns
     if (!level || level > PAGE_CLASSES || !tlb->array[level - 1])
         return;
     struct memo *memo = memo_at(&m->look, tlb->array[level - 1]);
-    uint64_t tag = memo_tags(memo)[memo->recent];
-    uint64_t number = page_number(f, level, gva);
+    uint64_t tag = memo_tags(memo)[memo->recent], number = page_number(f, level, gva);
+    uint32_t rights = memo_targets(memo)[memo->recent].rights;
     if (tag != tag_of(m->space[0], level - 1, number) &&
         tag != tag_of(m->global, level - 1, number))
         return;
-    uint32_t rights = memo_targets(memo)[memo->recent].rights;
-    memset(win->ops, 0, sizeof win->ops);
-    for (unsigned flags = 0; flags < 4; flags++)
-        for (uint8_t op = OP_READ; op <= OP_MODIFY; op++) {
-            struct access access = {.op = op, .flags = (uint8_t)flags};
-            win->ops[flags] |= (uint8_t)(serves(m, rights, kind_of(&access)) << op);
-        }
-    win->bytes = (uint64_t)1 << f->shift[level];
+    if (m->keys && rights & MAY_USER) /* the key decides: look each time */
+        return;
+    win->ops = m->served[rights & (MAY_ALL | LEAF_DIRTY)];
+    win->bytes = (uint64_t)1 << f->shift[1];
     win->base = gva & ~(win->bytes - 1);
     win->memo = memo;
     win->level = level;
@@ -345,12 +368,56 @@ static void open_window(struct mmu *m, struct window *win, enum tlb_name l1, uns
 static bool in_window(const struct window *win, const struct access *a)
 {
     uint64_t first = a->gva - win->base, last = first + a->size - 1;
-    return ((first | last) < win->bytes) & (win->ops[a->flags & 3] >> a->op & 1);
+    return ((first | last) < win->bytes) && (win->ops[a->flags & 3] >> a->op & 1);
+}
+
+/*
+ * Whether a block of accesses are all like @p like but for the address, and all in the window.
+ * Both words of an access are compared at once: xor leaves the offset within the page, and nothing
+ * of the rest; adding size - 1 to the offset leaves the page if the access does.
+ */
+typedef uint64_t pair __attribute__((vector_size(16)));
+
+static bool same_block(const struct window *win, const struct access *like, const struct access *a)
+{
+    struct access model = *like;
+    pair want, more = {like->size - 1u, 0}, stray = {0, 0};
+    model.gva = win->base;
+    memcpy(&want, &model, sizeof want);
+    for (unsigned i = 0; i < BLOCK; i++) {
+        pair x;
+        memcpy(&x, &a[i], sizeof x);
+        x ^= want;
+        stray |= x | (x + more);
+    }
+    return stray[0] < win->bytes && !stray[1];
+}
+
+/* How many of the first @p n accesses, all of @p process, the windows serve. */
+static size_t run_in_windows(struct windows *win, const struct access *a, size_t n, uint16_t process)
+{
+    uint64_t hits = 0;
+    size_t i = 0, most = n < low_bits(LANE) ? n : low_bits(LANE); /* lanes must not overflow */
+    while (i < most) {
+        const struct access *x = &a[i];
+        const struct window *of = &win->of[x->op == OP_EXEC];
+        if (x->op > OP_MODIFY || x->process != process || !in_window(of, x))
+            break;
+        if (i + BLOCK <= most && same_block(of, x, x)) {
+            hits += (uint64_t)BLOCK << (LANE * x->op);
+            i += BLOCK;
+            continue;
+        }
+        hits += (uint64_t)1 << (LANE * x->op);
+        i++;
+    }
+    win->hits = hits;
+    return i;
 }
 
 static bool crosses_page(const struct access *a, const struct format *f)
 {
-    return ((a->gva ^ (a->gva + a->size - 1)) >> f->shift[1]) != 0 && f->levels;
+    return f->levels && (a->gva ^ (a->gva + a->size - 1)) >> f->shift[1];
 }
 
 size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
@@ -358,38 +425,29 @@ size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, siz
 {
     struct windows win = {0};
     bool windows = !m->tally.sink && !m->look.program_data;
-    size_t i = 0, flushed = 0;
-    *stop = STOP_DONE;
-    while (i < n) {
+    for (size_t i = 0; i < n;) {
         const struct access *x = &a[i];
-        const struct window *of = &win.of[x->op == OP_EXEC];
-        if (__builtin_expect(x->process == process && x->op <= OP_MODIFY && in_window(of, x), 1)) {
-            win.hits += (uint64_t)1 << (LANE * x->op);
-            if (++i - flushed == FLUSH_AFTER - 1) {
-                flush_hits(m, &win);
-                flushed = i;
-            }
+        size_t served = windows ? run_in_windows(&win, x, n - i, process) : 0;
+        if (served) {
+            flush_hits(m, &win);
+            i += served;
             continue;
         }
-        flush_hits(m, &win);
-        flushed = i;
-        if (x->op > OP_MODIFY || x->process != process || crosses_page(x, &m->stage[0].format)) {
-            *stop = STOP_OTHER;
+        *stop = STOP_OTHER;
+        if (x->op > OP_MODIFY || x->process != process || crosses_page(x, &m->stage[0].format))
             return i;
-        }
+        *stop = STOP_REFUSED;
         NOTE(&m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
-        if (!mmu_translate(m, bus, x, false, w)) {
-            *stop = STOP_REFUSED;
+        if (!mmu_translate(m, bus, x, false, w))
             return i;
-        }
         mmu_touch_data(m, bus, x, w);
-        if (windows && w->refs) /* the walk may have moved the other window's entry: look again */
+        if (windows && w->refs) /* the walk may have dropped the other window's entry */
             win.of[0].bytes = win.of[1].bytes = 0;
         if (windows)
             open_window(m, &win.of[x->op == OP_EXEC], x->op == OP_EXEC ? TLB_L1I : TLB_L1D,
                         w->found.level, x->gva);
         i++;
     }
-    flush_hits(m, &win);
-    return i;
+    *stop = STOP_DONE;
+    return n;
 }

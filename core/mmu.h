@@ -47,6 +47,8 @@ struct mmu {
     space_t global;            /**< the space of the current VPID's global pages */
     unsigned spaces;
     struct space known[SPACES_MAX];
+    uint8_t served[32][4]; /**< by MAY_* and LEAF_DIRTY, then access.flags: bit op: served as is */
+    bool keys;             /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;
     struct lookaside look; /**< last: its memos follow */
@@ -76,6 +78,9 @@ void mmu_enter_space(struct mmu *);
 
 /** Makes registers the state, PDPTEs loaded if asked; NULL, or what makes that load a #GP. */
 const char *mmu_adopt(struct mmu *, const struct bus *, const struct registers *, bool load_pdptes);
+
+/** Works out anew what follows from stage 0's rights; after they have changed. */
+void mmu_work_out(struct mmu *);
 
 /** Textbook paging with its top table at @p root. */
 void mmu_set_textbook(struct mmu *, const struct geometry *, uint64_t root);

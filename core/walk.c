@@ -300,11 +300,11 @@ static void set_bits(struct walk *w, const struct ref *ref)
 }
 
 static void insert_structure(struct walk *w, unsigned depth, unsigned level, uint64_t number,
-                             const struct target *target)
+                             const struct target *target, bool held)
 {
     struct memo *memo = memo_at(w->lookaside, w->lookaside->structure[depth][level]);
     uint64_t tag = tag_of(w->space[depth], 0, number);
-    uint32_t slot = memo_peek(memo, tag);
+    uint32_t slot = held ? memo_peek(memo, tag) : MEMO_MISS;
     if (slot == MEMO_MISS)
         slot = memo_insert(memo, tag);
     memo_targets(memo)[slot] = *target;
@@ -331,7 +331,7 @@ static void fill_structure(struct walk *w, const struct ref *ref)
     const struct format *f = &w->stage[ref->depth].format;
     if (w->lookaside->by_entry) {
         if (offsets[ref->level] && !ref->leaf && ref->server != SERVED_STRUCTURE)
-            insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0});
+            insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0}, true);
         return;
     }
     if (ref->parent == WALK_NO_REF) {
@@ -342,11 +342,13 @@ static void fill_structure(struct walk *w, const struct ref *ref)
     const struct ref *above = &w->ref[ref->parent];
     uint64_t offset = format_offset(f, ref->level, ref->ia);
     uint32_t dirty = known_dirty(w, ref->under) ? LEAF_DIRTY : 0;
+    bool held = ref->depth; /* stage 0 is walked once, and missed there; others again and again */
     if (offsets[above->level])
         insert_structure(w, ref->depth, above->level, page_number(f, above->level, ref->ia),
                          &(struct target){.hpa = ref->at - offset,
                                           .next = ref->table_ia - offset,
-                                          .rights = (above->rights & MAY_ALL) | dirty});
+                                          .rights = (above->rights & MAY_ALL) | dirty},
+                         held);
 }
 
 void walk_commit(struct walk *w)
