@@ -98,17 +98,18 @@ static void complain_unknown_key(struct document *d, cJSON *item, const struct s
 static void complain_unknown_word(struct document *d, cJSON *item, const struct key *key)
 {
     struct guess guess = {.text = item->valuestring};
+    const char *noun = key->noun ? key->noun : key->name;
     struct enumeration known = {""};
     for (const char *const *word = spec_words(key); *word; word++) {
         guess_try(&guess, *word);
         enumerate(&known, *word);
     }
     if (guess.best)
-        complain(d, item, "unknown %s %s" HINT "did you mean \"%s\"? known: %s", key->name,
+        complain(d, item, "unknown %s %s" HINT "did you mean \"%s\"? known: %s", noun,
                  quote(item->valuestring).text, guess.best, known.text);
     else
-        complain(d, item, "unknown %s %s" HINT "known: %s", key->name,
-                 quote(item->valuestring).text, known.text);
+        complain(d, item, "unknown %s %s" HINT "known: %s", noun, quote(item->valuestring).text,
+                 known.text);
 }
 
 static const char *article(const char *noun)
@@ -129,6 +130,11 @@ static void check_bounds(struct document *d, cJSON *item, const struct key *key,
 {
     if (key->most == 0 || (value >= key->least && value <= key->most))
         return;
+    if (key->least == key->most) {
+        complain(d, item, "%s %s is unknown" HINT "only %.17g is known", key->name,
+                 shown(item).text, key->least);
+        return;
+    }
     bool big = key->type == TYPE_SIZE && key->most >= 4096;
     double unit = !big ? 1 : key->most >= 1099511627776.0 ? 1099511627776.0 : 1024;
     const char *name = !big ? "" : unit > 1024 ? "TiB" : "KiB";

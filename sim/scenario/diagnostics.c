@@ -58,12 +58,40 @@ static struct diagnostic *append(struct diagnostics *list)
     return &list->list[list->count++];
 }
 
-/* What goes to a terminal holds no control characters and no broken UTF-8. */
-static void make_printable(char *text)
+unsigned utf8_length(const char *text, size_t left)
 {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if ((*c < ' ' && *c != '\t') || *c == 0x7f)
-            *c = '?';
+    const unsigned char *p = (const unsigned char *)text;
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    for (unsigned n = 1; n <= 4; n++) {
+        if ((*p & forms[n - 1].mask) != forms[n - 1].lead)
+            continue;
+        uint32_t code = *p & (unsigned char)~forms[n - 1].mask;
+        for (unsigned i = 1; i < n; i++) {
+            if (i >= left || (p[i] & 0xc0) != 0x80)
+                return 0;
+            code = code << 6 | (p[i] & 0x3f);
+        }
+        bool possible = code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+        return possible && code >= forms[n - 1].least ? n : 0;
+    }
+    return 0;
+}
+
+/* What goes to a terminal holds no control characters and no broken UTF-8. */
+static void make_printable(char *text, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        unsigned n = utf8_length(text + i, length - i);
+        unsigned char c = (unsigned char)text[i];
+        bool control = (c < ' ' && c != '\t') || c == 0x7f;
+        bool c1 = n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0;
+        if (!n || control || c1)
+            memset(text + i, '?', n = n ? n : 1);
+        i += n;
+    }
 }
 
 static void set_message(struct diagnostic *d, const char *format, va_list args)
@@ -73,10 +101,10 @@ static void set_message(struct diagnostic *d, const char *format, va_list args)
     char *hint = strchr(text, *HINT);
     if (hint)
         *hint++ = 0;
-    make_printable(text);
+    make_printable(text, strlen(text));
     d->message = copy(text, strlen(text));
     if (hint) {
-        make_printable(hint);
+        make_printable(hint, strlen(hint));
         d->hint = copy(hint, strlen(hint));
     }
 }
@@ -85,7 +113,10 @@ static void set_message(struct diagnostic *d, const char *format, va_list args)
 static void set_source(struct diagnostic *d, const struct text *t, size_t start, size_t column)
 {
     const char *line = t->bytes + start;
-    size_t length = strcspn(line, "\r\n");
+    size_t length = 0;
+    while (start + length < t->length && line[length] != '\n' && line[length] != '\r')
+        length++;
+    column = column < length ? column : length;
     size_t from = length > SOURCE_MAX && column > SOURCE_BEFORE ? column - SOURCE_BEFORE : 0;
     size_t to = length - from > SOURCE_MAX ? from + SOURCE_MAX : length;
     while (from && from < column && (line[from] & 0xc0) == 0x80)
@@ -94,7 +125,7 @@ static void set_source(struct diagnostic *d, const struct text *t, size_t start,
         to--;
     d->cut = (unsigned)from;
     d->source = copy(line + from, to - from);
-    make_printable(d->source);
+    make_printable(d->source, to - from);
 }
 
 void diagnostics_add(struct diagnostics *list, const struct text *t, size_t offset, size_t width,
@@ -169,7 +200,7 @@ struct quote quote_bytes(const char *bytes, size_t length)
     while (n && n < length && (bytes[n] & 0xc0) == 0x80)
         n--;
     snprintf(q.text, sizeof q.text, "\"%.*s%s\"", (int)n, bytes, n < length ? "..." : "");
-    make_printable(q.text);
+    make_printable(q.text, strlen(q.text));
     return q;
 }
 

@@ -47,6 +47,9 @@ void diagnostics_add_file(struct diagnostics *, const char *file, const char *fo
 /** Sorts by place: later passes find things earlier in the file. */
 void diagnostics_sort(struct diagnostics *);
 
+/** The bytes of the UTF-8 character at @p text, of which @p left are there; 0: it is none. */
+unsigned utf8_length(const char *text, size_t left);
+
 /** A short printable form of text from outside, in quotes. */
 struct quote {
     char text[72];

@@ -110,7 +110,7 @@ static void check_value_size(struct loader *l, const cJSON *item, uint64_t size,
                (unsigned long long)size);
     else if (size < 8 && value >> (8 * size))
         remark(l->document, member(item, "value"),
-               "doesn't fit %llu bytes" HINT "give \"size\": 8, or a smaller value",
+               "wider than \"size\" %llu" HINT "give \"size\": 8, or a smaller value",
                (unsigned long long)size);
 }
 

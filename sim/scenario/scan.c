@@ -109,30 +109,13 @@ static size_t token_length(const struct scanner *s)
 
 static struct quote token(const struct scanner *s)
 {
-    struct quote end = {"the end of the text"};
-    return s->at == s->length ? end : quote_bytes(s->bytes + s->at, token_length(s));
-}
-
-/* The number of bytes of the UTF-8 character at @p p, of which @p left are there; 0: invalid. */
-static unsigned utf8_length(const unsigned char *p, size_t left)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least;
-    } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    for (unsigned n = 1; n <= 4; n++) {
-        if ((*p & forms[n - 1].mask) != forms[n - 1].lead)
-            continue;
-        uint32_t code = *p & (unsigned char)~forms[n - 1].mask;
-        for (unsigned i = 1; i < n; i++) {
-            if (i >= left || (p[i] & 0xc0) != 0x80)
-                return 0;
-            code = code << 6 | (p[i] & 0x3f);
-        }
-        bool possible = code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
-        return possible && code >= forms[n - 1].least ? n : 0;
-    }
-    return 0;
+    struct quote q = {"the end of the text"};
+    size_t length = token_length(s);
+    if (length == 1 && strchr("{}[]:,\"'", s->bytes[s->at]))
+        snprintf(q.text, sizeof q.text, "'%c'", s->bytes[s->at]);
+    else if (length)
+        q = quote_bytes(s->bytes + s->at, length);
+    return q;
 }
 
 /* The value of four hexadecimal digits, or -1. */
@@ -192,7 +175,7 @@ static bool scan_character(struct scanner *s, size_t start)
         return scan_escape(s);
     if (c < ' ')
         return fail(s, s->at, 1, "control character 0x%02x in a string" HINT "write \\u%04x", c, c);
-    unsigned n = utf8_length((const unsigned char *)s->bytes + s->at, s->length - s->at);
+    unsigned n = utf8_length(s->bytes + s->at, s->length - s->at);
     if (!n)
         return fail(s, s->at, 1,
                     "byte 0x%02x is no UTF-8" HINT "save the file in the encoding UTF-8", c);

@@ -39,6 +39,7 @@ struct key {
     enum type type;             /**< of the value, or of each element of a list */
     const struct schema *child; /**< the value may be, or with TYPE_NONE must be, such an object */
     const char *const *words;   /**< TYPE_WORD: NULL at the end */
+    const char *noun;           /**< what an unknown word is called; NULL: the key's name */
     double least, most; /**< of numbers and sizes; of the length of a text. most 0: no bounds */
     bool list;          /**< an array of such values */
     unsigned items_least, items_most; /**< of a list; items_most 0: no bound */
@@ -60,23 +61,46 @@ struct schema {
     const char *selector; /**< the key whose word says which others are taken; NULL: all are */
 };
 
-extern const struct schema scenario_schema, vm_schema, guest_schema, geometry_schema,
-    reclaim_schema, memory_schema, page_mix_schema, process_schema, map_schema, workload_schema,
-    registers_schema, image_schema, preload_schema, preload_tlb_schema, preload_line_schema,
-    script_schema, machine_schema;
-extern const struct schema profile_schema, override_schema, features_schema, tlbs_schema,
-    tlb_schema, array_schema, structures_schema, data_caches_schema, data_cache_schema,
-    costs_schema, sourced_schema;
+extern const struct schema scenario_schema;
+extern const struct schema vm_schema;
+extern const struct schema guest_schema;
+extern const struct schema geometry_schema;
+extern const struct schema reclaim_schema;
+extern const struct schema memory_schema;
+extern const struct schema page_mix_schema;
+extern const struct schema process_schema;
+extern const struct schema map_schema;
+extern const struct schema workload_schema;
+extern const struct schema registers_schema;
+extern const struct schema image_schema;
+extern const struct schema preload_schema;
+extern const struct schema preload_tlb_schema;
+extern const struct schema preload_line_schema;
+extern const struct schema script_schema;
+extern const struct schema machine_schema;
+extern const struct schema profile_schema;
+extern const struct schema override_schema;
+extern const struct schema features_schema;
+extern const struct schema tlbs_schema;
+extern const struct schema tlb_schema;
+extern const struct schema array_schema;
+extern const struct schema structures_schema;
+extern const struct schema data_caches_schema;
+extern const struct schema data_cache_schema;
+extern const struct schema costs_schema;
+extern const struct schema sourced_schema;
 
 /** Words in the order of the enums that they stand for. */
-extern const char *const mode_words[],
-    *const paging_words[], *const page_words[], *const reclaim_words[],
-                                                    *const verb_words[],
-                                                        *const op_words[],
-                                                            *const generator_words[],
-                                                                *const tlb_words[],
-                                                                    *const cache_words[],
-                                                                        *const replacement_words[];
+extern const char *const mode_words[];
+extern const char *const paging_words[];
+extern const char *const page_words[];
+extern const char *const reclaim_words[];
+extern const char *const verb_words[];
+extern const char *const op_words[];
+extern const char *const generator_words[];
+extern const char *const tlb_words[];
+extern const char *const cache_words[];
+extern const char *const replacement_words[];
 
 /** Generators: the patterns of generator.h, by their order there, then those made of others. */
 enum { GENERATOR_PHASES = 7, GENERATOR_TRACE };

@@ -173,6 +173,7 @@ CHOSEN(workload, "generator", "The accesses of a process.");
 #define DO_RANGE (DO(map) | DO(unmap) | DO(protect))
 static const struct key script_keys[] = {
     {.name = "do",
+     .noun = "verb",
      .type = TYPE_WORD,
      .words = verb_words,
      .required = true,
