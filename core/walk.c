@@ -192,16 +192,20 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     return true;
 }
 
-/* The highest level that withholds what the access needs; the leaf if no single right is missing.
+/*
+ * The highest level that withholds a right without which no page serves such an access; the leaf
+ * if none does (SMEP, SMAP, a key).
  */
 static unsigned denying_level(const struct walk *w, int16_t leaf, unsigned kind)
 {
     const struct stage *stage = &w->stage[w->ref[leaf].depth];
     unsigned level = w->ref[leaf].level;
-    if (!(stage->allow[kind] >> MAY_ALL & 1))
-        return level;
+    uint32_t needed = MAY_ALL;
+    for (uint32_t rights = 0; rights <= MAY_ALL; rights++)
+        if (stage->allow[kind] >> rights & 1)
+            needed &= rights;
     for (int16_t i = leaf; i != WALK_NO_REF; i = w->ref[i].parent)
-        if (!(stage->allow[kind] >> (w->ref[i].rights & MAY_ALL) & 1))
+        if (needed & ~w->ref[i].rights)
             level = w->ref[i].level;
     return level;
 }
