@@ -13,9 +13,9 @@ struct profile rig_profile(void)
     for (unsigned cost = 0; cost < COST_COUNT; cost++)
         p.cost[cost] = 1 + cost * cost; /* sums of few of them are all different */
     for (unsigned tlb = 0; tlb < TLBS; tlb++)
-        for (unsigned class = 0; class < PAGE_CLASSES; class++) {
+        for (unsigned class = 0; class < PAGE_CLASSES; class ++) {
             p.tlb[tlb].array_of[class] = TLB_NOWHERE;
-            p.tlb[tlb].kept_as[class] = (uint8_t)class;
+            p.tlb[tlb].kept_as[class] = (uint8_t) class;
         }
     return p;
 }
@@ -23,7 +23,7 @@ struct profile rig_profile(void)
 void rig_tlb(struct profile *p, enum tlb_name tlb, uint32_t entries)
 {
     p->tlb[tlb].array[0] = (struct shape){.entries = entries, .replacement = REPLACE_LRU};
-    for (unsigned class = 0; class < PAGE_CLASSES; class++)
+    for (unsigned class = 0; class < PAGE_CLASSES; class ++)
         p->tlb[tlb].array_of[class] = entries ? 0 : TLB_NOWHERE;
 }
 
@@ -213,7 +213,7 @@ void chain_map(struct mem *mem, struct chain *c, unsigned depth, ia_t ia)
         return;
     struct tables *t = &c->tables[depth];
     uint64_t page = ia >> tables_shift(t->paging, c->leaf[depth])
-                           << tables_shift(t->paging, c->leaf[depth]);
+                              << tables_shift(t->paging, c->leaf[depth]);
     hpa_t leaf = tables_at(mem, t, ia, c->leaf[depth]);
     if (!leaf || !(mem_load(mem, leaf, entry_size(t->paging)) & PTE_P))
         tables_map(mem, t, ia, c->leaf[depth], (page + c->offset[depth]) | PWU);

@@ -176,7 +176,7 @@ static void check_reads(const struct walk *walk, const struct reads *reads)
 static void spell(const struct walk *walk, char *text)
 {
     for (unsigned i = 0; i < walk->refs; i++)
-        text += sprintf(text, "%c%u%s", "GHJ"[walk->ref[i].depth], walk->ref[i].level,
+        text += sprintf(text, "%c%u%s", "GHJ"[walk->ref[i].depth], walk -> ref[i].level,
                         walk->ref[i].depth == 0 ? " " : "");
 }
 
