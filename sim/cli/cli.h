@@ -13,8 +13,8 @@
 
 /** One option of a command. */
 struct cli_option {
-    const char *name;  /**< long name without dashes; NULL ends the table */
-    const char *value; /**< what it takes, in capitals ("FILE", "N"), or words "a|b|c"; NULL: nothing */
+    const char *name;  /**< without dashes; one letter ("o") is -o, else --name; NULL ends it all */
+    const char *value; /**< what it takes: "FILE", "N", or words "a|b|c"; NULL: nothing */
     const char *help;  /**< one line */
     bool many;         /**< may be given more than once */
 };
@@ -27,7 +27,7 @@ struct command {
     const char *summary;   /**< one line */
     const char *text;      /**< paragraphs for help and man page */
     const struct cli_option *options;
-    int least, most;       /**< how many arguments; most < 0: any number */
+    int least, most; /**< how many arguments; most < 0: any number */
     int (*run)(struct cli *);
 };
 
@@ -45,7 +45,7 @@ struct cli {
     int n_arguments;
     enum cli_format format; /**< --format */
     bool quiet;             /**< --quiet */
-    bool color;             /**< on standard error: --color, NO_COLOR, and whether it is a terminal */
+    bool color;             /**< on standard error: --color, NO_COLOR, is it a terminal */
 };
 
 /** Every command, in the order of `help`; NULL ends it. */
@@ -59,20 +59,32 @@ extern const struct command command_run, command_walk, command_record, command_r
 /** The options that every command has. */
 extern const struct cli_option common_options[];
 
+/** Does what the command line says; returns the exit code, with standard output flushed. */
+int cli_main(int argc, char **argv);
+
+/** An option of a command, or one that every command has, by name; NULL if there is none. */
+const struct cli_option *cli_option(const struct command *, const char *name);
+
 /** The value of an option given (the last), or @p otherwise. */
 const char *cli_value(const struct cli *, const char *name, const char *otherwise);
 
 /** Whether an option was given. */
 bool cli_has(const struct cli *, const char *name);
 
-/** An option's value as a number (0x.. too, with K, M, G); false, and it says so, if it is none. */
+/** The command of that name; NULL, and it says so and what was meant, if there is none. */
+const struct command *cli_command(const char *name);
+
+/** An option's value as a number: 0x.. too, and 10K, 10M, 10G, which are thousands. False, and it
+ * says so, if it is none. */
 bool cli_number(const struct cli *, const char *name, uint64_t otherwise, uint64_t *number);
 
-/** An option's value as an address ("0x7ffe_dead_b000"). */
+/** An option's value as an address ("0x7ffe_dead_b000"). False, and it says so, if it is none or
+ * the option was not given. */
 bool cli_address(const struct cli *, const char *name, uint64_t *address);
 
 /** Prints "nestwalk: text" on standard error and returns its exit code. */
 int cli_fail(const struct cli *, const struct err *);
+/** Prints what is wrong with the command line, and the command's usage line; returns EXIT_USAGE. */
 int cli_usage(const struct cli *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** Opens a file for results, "-" being standard output. NULL with err set. */
@@ -85,7 +97,7 @@ extern volatile int cli_interrupted;
 
 /** Progress on standard error, where that is a terminal and the work takes longer than a second. */
 struct progress {
-    const char *what;  /**< "accesses" */
+    const char *what; /**< "accesses" */
     double start, last;
     bool shown, off;
 };

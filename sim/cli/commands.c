@@ -2,5 +2,7 @@
 #include "sim/cli/cli.h"
 
 const struct command *const commands[] = {
+    &command_run,
+    &command_help,
     NULL,
 };

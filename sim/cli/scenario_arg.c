@@ -1,0 +1,102 @@
+#include "sim/cli/scenario_arg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/run.h"
+
+const char *scenario_name(const struct scenario *s)
+{
+    return s->title && *s->title ? s->title : s->path;
+}
+
+static void complain_all(const struct cli *cli, const struct diagnostics *d)
+{
+    if (cli->format == FORMAT_JSON)
+        diagnostics_print_json(d, stdout);
+    else
+        diagnostics_print(d, stderr, cli->color);
+}
+
+/* "/pointer=value" in two. The text is the caller's to free. */
+static bool split(const char *given, char **text, struct setting *setting)
+{
+    *text = strdup(given);
+    char *equals = *text ? strchr(*text, '=') : NULL;
+    if (!equals || **text != '/')
+        return false;
+    *equals = 0;
+    *setting = (struct setting){*text, equals + 1};
+    return true;
+}
+
+/* --set and --mode, in the order given. */
+static int read_settings(const struct cli *cli, struct setting *settings, char **texts, unsigned *n)
+{
+    for (int i = 0; i < cli->n_given; i++) {
+        const struct cli_given *given = &cli->given[i];
+        if (!strcmp(given->option->name, "mode"))
+            settings[(*n)++] = (struct setting){"/vms/*/mode", given->value};
+        if (strcmp(given->option->name, "set"))
+            continue;
+        if (!split(given->value, &texts[*n], &settings[*n]))
+            return cli_usage(cli,
+                             "--set takes a JSON pointer and a value, "
+                             "as in --set /vms/0/memory=1GiB, not '%s'",
+                             given->value);
+        ++*n;
+    }
+    return EXIT_OK;
+}
+
+static int load(const struct cli *cli, struct scenario *s, const struct setting *settings,
+                unsigned n)
+{
+    struct diagnostics diagnostics = {0};
+    bool good = scenario_load(s, cli->arguments[0], settings, n, &diagnostics);
+    if (!good)
+        complain_all(cli, &diagnostics);
+    else if (diagnostics.count && !cli->quiet)
+        diagnostics_print(&diagnostics, stderr, cli->color); /* notes */
+    diagnostics_free(&diagnostics);
+    return good ? EXIT_OK : EXIT_USAGE;
+}
+
+static int check_modes(const struct cli *cli, const struct scenario *s)
+{
+    struct err err;
+    for (unsigned v = 0; v < s->machine.n_vms; v++)
+        if (s->machine.vms[v].mode != MODE_NATIVE) {
+            err_set(&err, EXIT_USAGE,
+                    "vm %s: mode %s can't run in this version, only native can; "
+                    "run it with --mode native",
+                    s->machine.vms[v].name, mode_name(s->machine.vms[v].mode));
+            return cli_fail(cli, &err);
+        }
+    return EXIT_OK;
+}
+
+int cli_scenario(const struct cli *cli, struct scenario *s)
+{
+    struct setting settings[sizeof cli->given / sizeof *cli->given];
+    char *texts[sizeof cli->given / sizeof *cli->given] = {0};
+    unsigned n = 0;
+    int code = read_settings(cli, settings, texts, &n);
+    if (!code)
+        code = load(cli, s, settings, n);
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
+        free(texts[i]);
+    if (!code && (code = check_modes(cli, s)))
+        scenario_free(s);
+    return code;
+}
+
+int cli_machine(const struct cli *cli, const struct scenario *s, struct machine **m)
+{
+    struct err err = {0};
+    *m = machine_new(&s->machine, &err);
+    if (*m && run_foresee(s, *m, &err))
+        return EXIT_OK;
+    machine_free(*m);
+    return cli_fail(cli, &err);
+}

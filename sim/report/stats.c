@@ -1,0 +1,196 @@
+#include "sim/report/stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- rows of caches ---- */
+
+static void add_row(struct cache_stats *rows, unsigned *n, unsigned room,
+                    const struct cache_stats *row)
+{
+    for (unsigned i = 0; i < *n; i++)
+        if (!strcmp(rows[i].name, row->name) && !strcmp(rows[i].page, row->page)) {
+            rows[i].hits += row->hits;
+            rows[i].misses += row->misses;
+            return;
+        }
+    if (*n < room)
+        rows[(*n)++] = *row;
+}
+
+/* Whether pages of a level are kept in a TLB, and exist in the format. */
+static bool keeps(const struct profile *p, unsigned tlb, const struct format *f, unsigned level)
+{
+    if (level > PAGE_CLASSES || level > f->levels || !(level == 1 || f->leaf_levels >> level & 1))
+        return false;
+    const struct tlb_profile *t = &p->tlb[tlb];
+    uint8_t array = t->array_of[t->kept_as[level - 1]];
+    return array != TLB_NOWHERE && t->array[array].entries;
+}
+
+/* The page that leaves of a level map, also of a format that is no longer the current one. */
+static void name_page(const struct format *f, unsigned level, char *text)
+{
+    static const char *const usual[] = {"none", "4KiB", "2MiB", "1GiB", "512GiB", "256TiB"};
+    if (level && level <= f->levels)
+        format_page_name(f, level, text);
+    else
+        snprintf(text, 16, "%s", usual[level]);
+}
+
+static void gather_tlbs(struct counts *c, const struct tally *t, const struct profile *p,
+                        const struct format *f)
+{
+    for (unsigned tlb = 0; tlb < TLBS; tlb++)
+        for (unsigned level = 0; level <= LEVELS_MAX; level++) {
+            struct cache_stats row = {.hits = t->count[SLOT(TLB_HIT, 0, level, tlb)],
+                                      .misses = t->count[SLOT(TLB_MISS, 0, level, tlb)]};
+            if (!row.hits && !row.misses && !(level && keeps(p, tlb, f, level)))
+                continue;
+            snprintf(row.name, sizeof row.name, "%s", tlb_name((enum tlb_name)tlb));
+            name_page(f, level, row.page);
+            add_row(c->tlb, &c->n_tlb, TLB_ROWS, &row);
+        }
+}
+
+static void gather_structures(struct counts *c, const struct tally *t, const struct profile *p,
+                              const struct format *f)
+{
+    static const char *const names[] = {"", "", "pde", "pdpte", "pml4", "pml5"};
+    static const char *const dimensions[STAGES_MAX] = {"guest", "host", "l0"};
+    for (unsigned depth = 0; depth < c->walks.stages; depth++)
+        for (unsigned level = 2; level <= LEVELS_MAX; level++) {
+            struct cache_stats row = {.hits = t->count[SLOT(STRUCTURE_HIT, depth, level, 0)] +
+                                              t->count[SLOT(REF, depth, level, SERVED_STRUCTURE)],
+                                      .misses = t->count[SLOT(STRUCTURE_MISS, depth, level, 0)]};
+            bool has = p->structure[level].entries && level <= f->levels;
+            if (!has && !row.hits && !row.misses)
+                continue;
+            snprintf(row.name, sizeof row.name, "%s", names[level]);
+            snprintf(row.page, sizeof row.page, "%s", dimensions[depth]);
+            add_row(c->structure, &c->n_structure, STRUCTURE_ROWS, &row);
+        }
+}
+
+/* ---- one VM ---- */
+
+static void gather_walks(struct counts *c, const struct tally *t)
+{
+    c->walks.count = tally_total(t, EVENT_WALK);
+    c->walks.retried = tally_total(t, EVENT_WALK_RETRIED);
+    c->walks.dirty = tally_total(t, EVENT_WALK_DIRTY);
+    for (unsigned depth = 0; depth < c->walks.stages; depth++)
+        for (unsigned level = 0; level <= LEVELS_MAX; level++)
+            for (unsigned server = 0; server < SERVERS; server++) {
+                uint64_t n = t->count[SLOT(REF, depth, level, server)];
+                c->walks.by_stage[depth] += n;
+                c->walks.served_by[server] += n;
+            }
+}
+
+static void gather_guest(struct counts *c, const struct vm *vm, const struct tally *t)
+{
+    if (vm->config->raw)
+        return;
+    c->tables.guest_bytes = vm->guest.tables.bytes;
+    c->tables.linear_bytes = guest_linear_bytes(&vm->guest);
+    c->has_paging = vm->config->reclaim != RECLAIM_NONE;
+    if (!c->has_paging)
+        return;
+    c->paging.hits = tally_total(t, EVENT_PAGE_HIT);
+    c->paging.faults = vm->touches - c->paging.hits;
+    c->paging.evictions = tally_total(t, EVENT_EVICT);
+    c->paging.page_ins = tally_total(t, EVENT_PAGE_IN);
+    c->paging.page_outs = tally_total(t, EVENT_PAGE_OUT);
+}
+
+static void gather_vm(struct counts *c, const struct machine *m, unsigned number)
+{
+    const struct vm *vm = &m->vm[number];
+    const struct mmu *mmu = NULL;
+    struct tally t;
+    for (unsigned i = m->n_vcpus; i--;)
+        if (m->vcpu[i].vm == number)
+            mmu = m->vcpu[i].mmu;
+    machine_tally(m, number, &t);
+    *c = (struct counts){.name = vm->config->name, .cycles = t.cycles};
+    c->accesses =
+        tally_total(&t, EVENT_ACCESS) + t.count[SLOT(ACCESS, 0, 0, OP_MODIFY)]; /* load and store */
+    c->walks.stages = mmu->stages;
+    const struct format *f = &mmu->stage[0].format;
+    gather_tlbs(c, &t, &mmu->profile, f);
+    gather_structures(c, &t, &mmu->profile, f);
+    gather_walks(c, &t);
+    for (unsigned why = REFUSED_NOT + 1; why < REFUSALS; why++)
+        for (unsigned level = 0; level <= LEVELS_MAX; level++)
+            c->faults[why] += t.count[SLOT(FAULT, 0, level, why)];
+    gather_guest(c, vm, &t);
+}
+
+/* ---- all ---- */
+
+static void add_counts(struct counts *into, const struct counts *c)
+{
+    into->accesses += c->accesses;
+    into->cycles += c->cycles;
+    for (unsigned i = 0; i < c->n_tlb; i++)
+        add_row(into->tlb, &into->n_tlb, TLB_ROWS, &c->tlb[i]);
+    for (unsigned i = 0; i < c->n_structure; i++)
+        add_row(into->structure, &into->n_structure, STRUCTURE_ROWS, &c->structure[i]);
+    into->walks.count += c->walks.count;
+    into->walks.retried += c->walks.retried;
+    into->walks.dirty += c->walks.dirty;
+    for (unsigned s = 0; s < STAGES_MAX; s++)
+        into->walks.by_stage[s] += c->walks.by_stage[s];
+    if (c->walks.stages > into->walks.stages)
+        into->walks.stages = c->walks.stages;
+    for (unsigned s = 0; s < SERVERS; s++)
+        into->walks.served_by[s] += c->walks.served_by[s];
+    for (unsigned f = 0; f < REFUSALS; f++)
+        into->faults[f] += c->faults[f];
+    into->tables.guest_bytes += c->tables.guest_bytes;
+    into->tables.host_bytes += c->tables.host_bytes;
+    into->tables.linear_bytes += c->tables.linear_bytes;
+    into->has_paging |= c->has_paging;
+    into->paging.hits += c->paging.hits;
+    into->paging.faults += c->paging.faults;
+    into->paging.evictions += c->paging.evictions;
+    into->paging.page_ins += c->paging.page_ins;
+    into->paging.page_outs += c->paging.page_outs;
+}
+
+bool stats_gather(struct stats *s, const struct machine *m, const struct machine_config *config,
+                  const char *scenario)
+{
+    *s = (struct stats){.scenario = scenario,
+                        .mode = mode_name(config->vms[0].mode),
+                        .profile = config->profile.name,
+                        .seed = config->seed,
+                        .n_vms = m->n_vms};
+    if (!(s->vms = calloc(m->n_vms, sizeof *s->vms)))
+        return false;
+    for (unsigned v = 0; v < m->n_vms; v++) {
+        gather_vm(&s->vms[v], m, v);
+        add_counts(&s->total, &s->vms[v]);
+    }
+    return true;
+}
+
+void stats_fini(struct stats *s)
+{
+    free(s->vms);
+    s->vms = NULL;
+}
+
+const char *decimal(unsigned __int128 number, char *text)
+{
+    char reversed[40];
+    unsigned n = 0, i = 0;
+    do
+        reversed[n++] = (char)('0' + (unsigned)(number % 10));
+    while (number /= 10);
+    while (n)
+        text[i++] = reversed[--n];
+    text[i] = 0;
+    return text;
+}

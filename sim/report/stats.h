@@ -1,0 +1,76 @@
+/**
+ * @file
+ * The statistics of a run: gathered once from the counters of a machine, printed by three writers.
+ *
+ * Everything is a sum of event counters (core/event.h), so that a recorded log adds up to the same.
+ * Sums over several vCPUs are sums of work: cycles are those that all vCPUs spent together.
+ */
+#ifndef SIM_REPORT_STATS_H
+#define SIM_REPORT_STATS_H
+
+#include <stdio.h>
+
+#include "sim/machine.h"
+
+/** Lookups of one cache: hits + misses. */
+struct cache_stats {
+    char name[8];  /**< "l1d", "pde" */
+    char page[16]; /**< TLBs: page size; structure caches: the dimension */
+    uint64_t hits, misses;
+};
+
+enum {
+    TLB_ROWS = 2 * TLBS * (LEVELS_MAX + 1),
+    STRUCTURE_ROWS = LEVELS_MAX * STAGES_MAX,
+};
+
+/** What was counted, of one VM or of all. */
+struct counts {
+    const char *name; /**< of the VM; NULL: all */
+    uint64_t accesses, cycles;
+    struct cache_stats tlb[TLB_ROWS], structure[STRUCTURE_ROWS];
+    unsigned n_tlb, n_structure;
+    struct {
+        uint64_t count, retried, dirty;
+        uint64_t by_stage[STAGES_MAX];
+        unsigned stages;
+        uint64_t served_by[SERVERS];
+    } walks;
+    uint64_t faults[REFUSALS]; /**< [REFUSED_NOT] stays 0 */
+    struct {
+        uint64_t guest_bytes, host_bytes;
+        unsigned __int128 linear_bytes;
+    } tables;
+    bool has_paging;
+    struct {
+        uint64_t hits, faults, evictions, page_ins, page_outs;
+    } paging; /**< page touches, with reclaim only */
+};
+
+struct stats {
+    const char *scenario, *mode, *profile; /**< borrowed */
+    uint64_t seed;
+    struct counts total;
+    struct counts *vms; /**< owned */
+    unsigned n_vms;
+};
+
+/**
+ * Adds a machine's counters up. @p scenario: what the run is called, borrowed like all names.
+ * False: no memory.
+ */
+bool stats_gather(struct stats *, const struct machine *, const struct machine_config *,
+                  const char *scenario);
+void stats_fini(struct stats *);
+
+/** For people: aligned, with units. */
+void stats_print_table(const struct stats *, FILE *);
+/** Schema nestwalk/stats/1. */
+void stats_print_json(const struct stats *, FILE *);
+/** Rows of name,value; a name is the path of the value in the JSON: tlb.l1d.4KiB.hits,12. */
+void stats_print_csv(const struct stats *, FILE *);
+
+/** A 128-bit number in decimal; @p text holds 40 bytes. */
+const char *decimal(unsigned __int128 number, char *text);
+
+#endif

@@ -1,0 +1,99 @@
+/* Statistics as JSON, schema nestwalk/stats/1. Keys in a fixed order: the same run, the same bytes.
+ */
+#include <inttypes.h>
+
+#include "sim/report/json_out.h"
+#include "sim/report/stats.h"
+
+static void number(FILE *out, const char *before, const char *key, uint64_t n)
+{
+    fprintf(out, "%s\"%s\": %" PRIu64, before, key, n);
+}
+
+static void print_rows(FILE *out, const char *indent, const char *key, const char *second,
+                       const struct cache_stats *rows, unsigned n)
+{
+    fprintf(out, "%s\"%s\": [", indent, key);
+    for (unsigned i = 0; i < n; i++) {
+        const struct cache_stats *r = &rows[i];
+        fprintf(out, "%s%s  { \"name\": \"%s\", \"%s\": \"%s\"", i ? "," : "", indent, r->name,
+                second, r->page);
+        number(out, ", ", "lookups", r->hits + r->misses);
+        number(out, ", ", "hits", r->hits);
+        number(out, ", ", "misses", r->misses);
+        fputs(" }", out);
+    }
+    fprintf(out, "%s],", n ? indent : " ");
+}
+
+static void print_walks(FILE *out, const char *indent, const struct counts *c)
+{
+    uint64_t host = 0;
+    for (unsigned s = 1; s < STAGES_MAX; s++)
+        host += c->walks.by_stage[s];
+    fprintf(out, "%s\"walks\": {", indent);
+    number(out, " ", "count", c->walks.count);
+    number(out, ", ", "retried", c->walks.retried);
+    number(out, ", ", "dirty", c->walks.dirty);
+    fprintf(out, ",%s  \"refs\": {", indent);
+    number(out, " ", "guest", c->walks.by_stage[0]);
+    number(out, ", ", "host", host);
+    number(out, ", ", "total", c->walks.by_stage[0] + host);
+    fputs(", \"by_stage\": [", out);
+    for (unsigned s = 0; s < c->walks.stages; s++)
+        fprintf(out, "%s%" PRIu64, s ? ", " : "", c->walks.by_stage[s]);
+    fprintf(out, "] },%s  \"served_by\": {", indent);
+    for (unsigned s = 0; s < SERVERS; s++)
+        number(out, s ? ", " : " ", server_name((enum server)s), c->walks.served_by[s]);
+    fputs(" } },", out);
+}
+
+static void print_counts(FILE *out, const char *indent, const struct counts *c)
+{
+    char text[40];
+    number(out, indent, "accesses", c->accesses);
+    fputc(',', out);
+    number(out, indent, "cycles", c->cycles);
+    fputc(',', out);
+    print_rows(out, indent, "tlb", "page", c->tlb, c->n_tlb);
+    print_rows(out, indent, "structure_caches", "dimension", c->structure, c->n_structure);
+    print_walks(out, indent, c);
+    fprintf(out, "%s\"faults\": {", indent);
+    static const enum refusal_kind order[] = {REFUSED_NOT_PRESENT, REFUSED_PROTECTION,
+                                              REFUSED_RESERVED, REFUSED_CANONICAL};
+    for (unsigned f = 0; f < 4; f++)
+        number(out, f ? ", " : " ", refusal_name(order[f]), c->faults[order[f]]);
+    fprintf(out, " },%s\"exits\": { \"total\": 0, \"by_reason\": {} },", indent);
+    fprintf(out, "%s\"tables\": {", indent);
+    number(out, " ", "guest_bytes", c->tables.guest_bytes);
+    number(out, ", ", "host_bytes", c->tables.host_bytes);
+    fprintf(out, ", \"linear_bytes\": \"%s\" }", decimal(c->tables.linear_bytes, text));
+    if (!c->has_paging)
+        return;
+    fprintf(out, ",%s\"paging\": {", indent);
+    number(out, " ", "hits", c->paging.hits);
+    number(out, ", ", "faults", c->paging.faults);
+    number(out, ", ", "evictions", c->paging.evictions);
+    number(out, ", ", "page_ins", c->paging.page_ins);
+    number(out, ", ", "page_outs", c->paging.page_outs);
+    fputs(" }", out);
+}
+
+void stats_print_json(const struct stats *s, FILE *out)
+{
+    fputs("{\n  \"schema\": \"nestwalk/stats/1\",\n  \"scenario\": ", out);
+    json_string(out, s->scenario);
+    fprintf(out, ",\n  \"mode\": \"%s\",\n  \"profile\": ", s->mode);
+    json_string(out, s->profile);
+    fprintf(out, ",\n  \"seed\": \"0x%" PRIx64 "\",", s->seed);
+    print_counts(out, "\n  ", &s->total);
+    fputs(",\n  \"vms\": [", out);
+    for (unsigned v = 0; v < s->n_vms; v++) {
+        fprintf(out, "%s\n    {\n      \"name\": ", v ? "," : "");
+        json_string(out, s->vms[v].name);
+        fputc(',', out);
+        print_counts(out, "\n      ", &s->vms[v]);
+        fputs("\n    }", out);
+    }
+    fputs("\n  ]\n}\n", out);
+}

@@ -1,0 +1,140 @@
+/* Statistics for people: sections, aligned columns, thousands apart, units. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "sim/report/stats.h"
+
+/* 1234567 as "1,234,567". */
+struct grouped {
+    char text[56];
+};
+
+static struct grouped grouped(unsigned __int128 number)
+{
+    struct grouped g;
+    char plain[40];
+    size_t n = strlen(decimal(number, plain)), at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0)
+            g.text[at++] = ',';
+        g.text[at++] = plain[i];
+    }
+    g.text[at] = 0;
+    return g;
+}
+
+/* Parts of a whole, "12.34 %", or "-" of nothing. */
+static struct grouped share(uint64_t part, uint64_t whole)
+{
+    struct grouped g = {"-"};
+    if (whole)
+        snprintf(g.text, sizeof g.text, "%.2f %%", 100.0 * (double)part / (double)whole);
+    return g;
+}
+
+static struct grouped bytes(unsigned __int128 n)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    struct grouped g;
+    double scaled = (double)n;
+    unsigned u = 0;
+    for (; scaled >= 1024 && u < 6; u++)
+        scaled /= 1024;
+    snprintf(g.text, sizeof g.text, u ? "%.1f %s" : "%.0f %s", scaled, units[u]);
+    return g;
+}
+
+static void line(FILE *out, const char *label, uint64_t n, const char *unit)
+{
+    fprintf(out, "  %-26s %20s%s%s\n", label, grouped(n).text, *unit ? " " : "", unit);
+}
+
+static void print_caches(FILE *out, const char *heading, const char *second,
+                         const struct cache_stats *rows, unsigned n)
+{
+    if (!n)
+        return;
+    fprintf(out, "\n%-18s %-7s %14s %14s %14s %9s\n", heading, second, "lookups", "hits", "misses",
+            "hit rate");
+    for (unsigned i = 0; i < n; i++) {
+        const struct cache_stats *r = &rows[i];
+        uint64_t lookups = r->hits + r->misses;
+        if (!lookups && i && !strcmp(r->name, rows[i - 1].name))
+            continue; /* of a page size that nobody used */
+        fprintf(out, "  %-16s %-7s %14s %14s %14s %9s\n", r->name, r->page, grouped(lookups).text,
+                grouped(r->hits).text, grouped(r->misses).text, share(r->hits, lookups).text);
+    }
+}
+
+static void print_walks(FILE *out, const struct counts *c)
+{
+    static const char *const labels[SERVERS] = {"from the L1 data cache", "from the L2 data cache",
+                                                "from the last-level cache", "from memory",
+                                                "from a structure cache"};
+    uint64_t total = 0;
+    for (unsigned s = 0; s < STAGES_MAX; s++)
+        total += c->walks.by_stage[s];
+    fputs("\nWalks\n", out);
+    line(out, "attempts", c->walks.count, "");
+    line(out, "answered and repeated", c->walks.retried, "");
+    line(out, "to set a dirty bit", c->walks.dirty, "");
+    line(out, "entries read", total, "");
+    if (c->walks.stages > 1) {
+        line(out, "  in guest tables", c->walks.by_stage[0], "");
+        line(out, "  in host tables", total - c->walks.by_stage[0], "");
+    }
+    for (unsigned s = 0; s < SERVERS; s++)
+        if (c->walks.served_by[s] || s == SERVED_L1 || s == SERVED_MEMORY)
+            fprintf(out, "    %-24s %20s %10s\n", labels[s], grouped(c->walks.served_by[s]).text,
+                    share(c->walks.served_by[s], total).text);
+}
+
+static void print_rest(FILE *out, const struct counts *c)
+{
+    static const char *const faults[REFUSALS] = {
+        [REFUSED_NOT_PRESENT] = "page not present",
+        [REFUSED_RESERVED] = "reserved bit set",
+        [REFUSED_PROTECTION] = "rights denied",
+        [REFUSED_CANONICAL] = "address not canonical",
+    };
+    fputs("\nFaults\n", out);
+    for (unsigned f = REFUSED_NOT + 1; f < REFUSALS; f++)
+        if (c->faults[f] || f != REFUSED_CANONICAL)
+            line(out, faults[f], c->faults[f], "");
+    fputs("\nPage tables\n", out);
+    line(out, "the guest's", c->tables.guest_bytes, "B");
+    fprintf(out, "  %-26s %20s\n", "if they were linear", bytes(c->tables.linear_bytes).text);
+    if (!c->has_paging)
+        return;
+    fputs("\nPage replacement\n", out);
+    line(out, "page touches", c->paging.hits + c->paging.faults, "");
+    line(out, "hits", c->paging.hits, "");
+    line(out, "faults", c->paging.faults, "");
+    line(out, "evictions", c->paging.evictions, "");
+    line(out, "page-ins", c->paging.page_ins, "");
+    line(out, "page-outs", c->paging.page_outs, "");
+}
+
+static void print_counts(FILE *out, const struct counts *c)
+{
+    line(out, "accesses", c->accesses, "");
+    line(out, "cycles", c->cycles, "");
+    if (c->accesses)
+        fprintf(out, "  %-26s %20.2f\n", "cycles per access",
+                (double)c->cycles / (double)c->accesses);
+    print_caches(out, "TLB", "page", c->tlb, c->n_tlb);
+    print_caches(out, "Structure cache", "of", c->structure, c->n_structure);
+    print_walks(out, c);
+    print_rest(out, c);
+}
+
+void stats_print_table(const struct stats *s, FILE *out)
+{
+    fprintf(out, "%s\n  %s, profile %s, seed 0x%" PRIx64 "\n\n", s->scenario, s->mode, s->profile,
+            s->seed);
+    print_counts(out, &s->total);
+    for (unsigned v = 0; s->n_vms > 1 && v < s->n_vms; v++) {
+        fprintf(out, "\n---- VM %s ----\n\n", s->vms[v].name);
+        print_counts(out, &s->vms[v]);
+    }
+}
