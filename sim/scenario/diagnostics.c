@@ -166,16 +166,31 @@ static int by_place(const void *a, const void *b)
     const struct diagnostic *x = a, *y = b;
     if (!x->line != !y->line)
         return !x->line - !y->line;
+    if (strcmp(x->file, y->file))
+        return strcmp(x->file, y->file);
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
     return x->column < y->column ? -1 : x->column > y->column;
 }
 
-void diagnostics_sort(struct diagnostics *list)
+/* Later passes find things earlier in the file. The one beyond the limit stays the last. */
+static void sort(struct diagnostics *list)
 {
     unsigned n = list->count > DIAGNOSTICS_MAX ? DIAGNOSTICS_MAX : list->count;
     if (n > 1)
         qsort(list->list, n, sizeof *list->list, by_place);
+}
+
+void diagnostics_move(struct diagnostics *into, struct diagnostics *from)
+{
+    if (!from->count)
+        return;
+    sort(from);
+    into->list = grow(into->list, (into->count + from->count) * sizeof *into->list);
+    for (unsigned i = 0; i < from->count; i++)
+        into->list[into->count++] = from->list[i];
+    free(from->list);
+    *from = (struct diagnostics){0};
 }
 
 void diagnostics_free(struct diagnostics *list)

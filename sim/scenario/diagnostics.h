@@ -44,8 +44,8 @@ void diagnostics_add(struct diagnostics *, const struct text *, size_t offset, s
 void diagnostics_add_file(struct diagnostics *, const char *file, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** Sorts by place: later passes find things earlier in the file. */
-void diagnostics_sort(struct diagnostics *);
+/** Appends all of @p from, in the order of their places, and leaves it empty. */
+void diagnostics_move(struct diagnostics *into, struct diagnostics *from);
 
 /** The bytes of the UTF-8 character at @p text, of which @p left are there; 0: it is none. */
 unsigned utf8_length(const char *text, size_t left);

@@ -75,24 +75,24 @@ bool scenario_parse(struct scenario *scenario, const char *path, const char *tex
                     const struct setting *settings, unsigned n_settings,
                     struct diagnostics *diagnostics)
 {
-    unsigned before = diagnostics->count;
+    struct diagnostics found = {0};
     struct document document;
     struct storage *storage = grow(NULL, sizeof *storage);
     *storage = (struct storage){0};
     *scenario = (struct scenario){.storage = storage};
     scenario->path = storage_copy(storage, path, strlen(path));
     struct loader l = {&document, storage, scenario->path, &scenario->machine, NULL, NULL};
-    document_init(&document, path, text, length, diagnostics);
+    document_init(&document, path, text, length, &found);
     for (unsigned i = 0; document.root && i < n_settings; i++)
         document_set(&document, &settings[i]);
     if (document.root)
         load(&l, scenario);
     document_fini(&document);
-    diagnostics_sort(diagnostics);
-    if (diagnostics->count == before)
-        return true;
-    scenario_free(scenario);
-    return false;
+    bool ok = !found.count;
+    diagnostics_move(diagnostics, &found);
+    if (!ok)
+        scenario_free(scenario);
+    return ok;
 }
 
 bool scenario_load(struct scenario *scenario, const char *path, const struct setting *settings,

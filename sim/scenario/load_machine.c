@@ -119,7 +119,8 @@ static void apply_page_key(struct document *d, const cJSON *item, struct tlb_dra
     }
     int old = draft->array_of[first];
     unsigned fresh = draft->n_arrays++;
-    draft->array[fresh] = old < 0 ? (struct shape){0} : draft->array[old];
+    if (old >= 0)
+        draft->array[fresh] = draft->array[old];
     apply_shape(d, item, 0, &draft->array[fresh]);
     for (unsigned c = 0; c < PAGE_CLASSES; c++) {
         if (!(classes >> c & 1))
@@ -321,28 +322,29 @@ static void complain_of_name(const char *name, struct diagnostics *diagnostics)
 
 bool machine_load(struct scenario *scenario, const char *name, struct diagnostics *diagnostics)
 {
-    unsigned before = diagnostics->count;
+    struct diagnostics found = {0};
     int shipped = spec_word(shipped_names, name);
     *scenario = (struct scenario){.storage = grow(NULL, sizeof(struct storage))};
     *(struct storage *)scenario->storage = (struct storage){0};
+    scenario->path = storage_copy(scenario->storage, name, strlen(name));
     scenario->machine.seed = 1;
     if (shipped >= 0) {
-        struct document none = {.diagnostics = diagnostics};
+        struct document none = {.diagnostics = &found};
         struct loader l = {&none, scenario->storage, name, &scenario->machine, NULL, NULL};
         load_machine(&l, NULL);
-        load_shipped((unsigned)shipped, diagnostics, &scenario->machine.profile);
+        load_shipped((unsigned)shipped, &found, &scenario->machine.profile);
     } else if (!strchr(name, '/') && !strstr(name, ".json") && strcmp(name, "-")) {
-        complain_of_name(name, diagnostics);
+        complain_of_name(name, &found);
     } else {
         size_t length;
-        char *text = read_file(name, &length, diagnostics);
+        char *text = read_file(name, &length, &found);
         if (text)
-            load_machine_text(scenario, name, text, length, diagnostics);
+            load_machine_text(scenario, name, text, length, &found);
         free(text);
     }
-    diagnostics_sort(diagnostics);
-    if (diagnostics->count == before)
-        return true;
-    scenario_free(scenario);
-    return false;
+    bool ok = !found.count;
+    diagnostics_move(diagnostics, &found);
+    if (!ok)
+        scenario_free(scenario);
+    return ok;
 }

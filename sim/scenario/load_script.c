@@ -22,8 +22,11 @@ static int find(struct loader *l, const cJSON *item, const char *what, unsigned 
         double number = named ? named->valuedouble : 0;
         if (number < n)
             return (int)number;
-        remark(l->document, named ? named : item, "there is no %s %.0f" HINT "there are %u", what,
-               number, n);
+        if (n)
+            remark(l->document, named ? named : item, "there is no %s %.0f" HINT "from 0 to %u",
+                   what, number, n - 1);
+        else
+            remark(l->document, item, "the VM has no %s" HINT "give it \"processes\": [{}]", what);
         return -1;
     }
     struct guess guess = {.text = named->valuestring};

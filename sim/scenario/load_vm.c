@@ -102,9 +102,11 @@ static void set_format(struct loader *l, struct vm_config *vm, struct vm_facts *
         facts->format = format_x86(vm->paging, &limits);
 }
 
-/* What frame numbers of a textbook entry reach; of an x86 one, everything. */
+/* What the frame numbers in table entries reach. */
 static uint64_t memory_reach(const struct vm_config *vm)
 {
+    if (vm->paging == PAGING_2_LEVEL && !vm->raw)
+        return 4 * GIB; /* its guest OS leaves PSE-36 alone */
     if (vm->paging != PAGING_TEXTBOOK || !vm->geometry.page)
         return UINT64_MAX;
     return (uint64_t)vm->geometry.page << vm->geometry.frame_bits;
@@ -137,7 +139,8 @@ static void check_memory(struct loader *l, const cJSON *item, const cJSON *memor
                host);
     else if (facts->sound && vm->memory > reach)
         remark(d, memory,
-               "more memory than the geometry's frame numbers reach" HINT "at most %llu bytes",
+               "more memory than frame numbers in its table entries reach" HINT
+               "at most %llu bytes",
                reach);
     else if (vm->memory % page)
         remark(d, memory,

@@ -10,7 +10,7 @@ enum { SECTIONS_MAX = 64 };
 static const char introduction[] =
     "# Scenario files\n"
     "\n"
-    "<!-- Printed by `nestwalk schema --format markdown` from the table that the reader itself\n"
+    "<!-- Printed by `nestwalk schema reference` from the table that the reader itself\n"
     "     checks files by. Don't edit. -->\n"
     "\n"
     "A scenario is a JSON file. `nestwalk check FILE` says everything that is wrong with one;\n"

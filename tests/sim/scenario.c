@@ -468,3 +468,23 @@ Test(scenario, a_file_that_is_not_there_is_one_diagnostic)
     cr_expect_str_eq(d.list[0].message, "can't be read: No such file or directory");
     diagnostics_free(&d);
 }
+
+Test(scenario, a_bad_file_is_bad_after_many_others)
+{
+    struct scenario s;
+    struct diagnostics d = {0};
+    static const char text[] = "{\"version\": 1, \"vms\": 3}";
+    for (unsigned i = 0; i < 300; i++)
+        cr_assert(!scenario_parse(&s, "s.json", text, sizeof text - 1, NULL, 0, &d));
+    cr_expect_eq(d.count, 300);
+    diagnostics_free(&d);
+}
+
+Test(scenario, a_2_level_guest_has_at_most_4_gib)
+{
+    struct diagnostics d = refused(
+        "{\"version\":1,\"vms\":[{\"memory\":\"5GiB\",\"guest\":{\"paging\":\"2-level\"}}]}", NULL,
+        0);
+    cr_expect_str_eq(d.list[0].pointer, "/vms/0/memory");
+    diagnostics_free(&d);
+}
