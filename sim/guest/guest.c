@@ -397,9 +397,6 @@ bool guest_exit(struct guest *g, const struct port *port, unsigned process)
 unsigned __int128 guest_linear_bytes(const struct guest *g)
 {
     const struct format *f = &g->tables.format;
-    unsigned __int128 bytes = 0;
-    for (size_t i = 0; i < g->n; i++)
-        if (g->processes[i].has_root)
-            bytes += (unsigned __int128)f->entry_bytes << (f->ia_bits - f->shift[1]);
-    return bytes;
+    return ((unsigned __int128)f->entry_bytes << (f->ia_bits - f->shift[1])) *
+           g->tables.most_spaces;
 }

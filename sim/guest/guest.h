@@ -86,7 +86,8 @@ bool guest_fork(struct guest *, unsigned parent, unsigned child);
 /** The process gives everything back; if it goes on, it starts anew. */
 bool guest_exit(struct guest *, const struct port *, unsigned process);
 
-/** Bytes that linear page tables for all processes would take: one entry per page of the space. */
+/** Bytes that linear page tables would take, one entry per page of the space, for as many processes
+ * as ever had tables at once. */
 unsigned __int128 guest_linear_bytes(const struct guest *);
 
 #endif

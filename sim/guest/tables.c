@@ -44,6 +44,7 @@ static bool take_table(struct tables *t, unsigned level, gpa_t *at)
     }
     t->used[number] = 0;
     t->bytes += bytes;
+    t->most = t->bytes > t->most ? t->bytes : t->most;
     return true;
 }
 
@@ -60,7 +61,11 @@ static uint16_t *used(struct tables *t, gpa_t table)
 
 bool tables_new_root(struct tables *t, gpa_t *root)
 {
-    return take_table(t, t->format.levels, root);
+    if (!take_table(t, t->format.levels, root))
+        return false;
+    t->spaces++;
+    t->most_spaces = t->spaces > t->most_spaces ? t->spaces : t->most_spaces;
+    return true;
 }
 
 bool tables_find(const struct tables *t, const struct port *port, gpa_t root, gva_t gva,
@@ -184,4 +189,5 @@ static void free_below(struct tables *t, const struct port *port, gpa_t table, u
 void tables_free(struct tables *t, const struct port *port, gpa_t root)
 {
     free_below(t, port, root, t->format.levels);
+    t->spaces--;
 }

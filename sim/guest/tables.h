@@ -17,7 +17,10 @@ struct tables {
     struct frames *frames; /**< borrowed; set anew by its owner when it is copied */
     uint16_t *used;        /**< by table address >> shift[1]: entries in use */
     size_t room;
-    uint64_t bytes; /**< of all tables there are now */
+    uint64_t bytes;  /**< of all tables there are now */
+    uint64_t most;   /**< the greatest that bytes ever was */
+    uint32_t spaces; /**< address spaces that have a top table now */
+    uint32_t most_spaces;
 };
 
 /** A present leaf. */
