@@ -1,0 +1,44 @@
+/* check: everything that is wrong with scenario files, and nothing else. */
+#include "sim/cli/cli.h"
+#include "sim/scenario/scenario.h"
+
+static int run(struct cli *cli)
+{
+    struct diagnostics all = {0};
+    int bad = 0;
+    for (int i = 0; i < cli->n_arguments; i++) {
+        struct scenario scenario;
+        bool good = scenario_load(&scenario, cli->arguments[i], NULL, 0, &all);
+        if (good)
+            scenario_free(&scenario);
+        if (good && cli->format == FORMAT_TABLE && !cli->quiet)
+            printf("%s: nothing is wrong\n", cli->arguments[i]);
+        bad += !good;
+        if (cli->format != FORMAT_JSON) {
+            diagnostics_print(&all, stderr, cli->color);
+            diagnostics_free(&all);
+            all = (struct diagnostics){0};
+        }
+    }
+    if (cli->format == FORMAT_JSON)
+        diagnostics_print_json(&all, stdout);
+    diagnostics_free(&all);
+    return bad ? EXIT_USAGE : EXIT_OK;
+}
+
+static const struct cli_option options[] = {
+    {NULL, NULL, NULL, false},
+};
+
+const struct command command_check = {
+    .name = "check",
+    .arguments = "SCENARIO...",
+    .summary = "validates scenario files, and runs nothing",
+    .text = "Says everything that is wrong with each file, as file:line:column: pointer: what is\n"
+            "wrong; what would be right. With --format json the same as data, on standard output.\n"
+            "Exit code 2 if anything is wrong.",
+    .options = options,
+    .least = 1,
+    .most = -1,
+    .run = run,
+};
