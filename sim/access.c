@@ -64,6 +64,9 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
     struct vm *vm = &m->vm[v->vm];
     if (vm->config->reclaim) {
         const struct future *future = &m->shared->futures[v->vm];
+        uint64_t page = a->gva >> v->mmu->stage[0].format.shift[1];
+        if (future->recording && !foresee_touch(future->recording, (unsigned)v->process, page))
+            machine_stop(m, EXIT_ENVIRONMENT, "this computer is out of memory for reclaim opt");
         uint64_t next = vm->touches < future->n ? future->next_use[vm->touches] : UINT64_MAX;
         vm->touches++;
         guest_touch(&vm->guest, w->found.next, next);

@@ -53,10 +53,11 @@ struct vm {
     uint64_t touches; /**< pages accessed, with reclaim: the index into the future */
 };
 
-/** When reclaim is OPT: for each access of the VM's one feed, when its page is used next. */
+/** When reclaim is OPT: for each touch of a page, when that page is touched next. */
 struct future {
     const uint64_t *next_use;
     uint64_t n;
+    struct foresight *recording; /**< while a clone runs ahead: where touches are written down */
 };
 
 struct shared; /**< configuration, tables and sources that clones share */

@@ -60,6 +60,9 @@ struct pieces {
 void access_complete(struct machine *, struct vcpu *, const struct access *, bool begun,
                      struct walk *w, const struct watcher *, struct pieces *, struct outcome *);
 
+/** A page was touched while a clone runs ahead, to foresee. False: no memory. */
+bool foresee_touch(struct foresight *, unsigned process, uint64_t page);
+
 /** Loads a process's tables if they are not. False: no memory; m->err says so. */
 bool schedule_switch(struct machine *, struct vcpu *, unsigned process);
 

@@ -21,11 +21,14 @@ struct run_hooks {
  * Runs the whole script and all workloads on @p machine, which is new. Items with "at" are placed
  * among the workloads. False with err set when the machine stopped before the end.
  */
-bool run_scenario(const struct scenario *, struct machine *, const struct run_hooks *, struct err *);
+bool run_scenario(const struct scenario *, struct machine *, const struct run_hooks *,
+                  struct err *);
 
 /**
- * When a guest reclaims by OPT: looks ahead over script and workloads and tells the machine when
- * each page is used next. Memory: 8 bytes per access. Call before anything runs.
+ * When a guest reclaims by OPT: runs a clone ahead over script and workloads, and tells the machine
+ * when each page is touched next. False with err set where the order of touches depends on clocks
+ * (several vCPUs, items placed by time), or without memory. Memory: 8 bytes per touch. Call before
+ * anything runs.
  */
 bool run_foresee(const struct scenario *, struct machine *, struct err *);
 

@@ -4,6 +4,8 @@
 
 #include "sim/cli/cli.h"
 
+enum { INTERRUPTED = 130 /* 128 + SIGINT, as shells have it */ };
+
 static void interrupt(int signal)
 {
     (void)signal;
@@ -26,5 +28,6 @@ static void catch_signals(void)
 int main(int argc, char **argv)
 {
     catch_signals();
-    return cli_main(argc, argv);
+    int code = cli_main(argc, argv);
+    return cli_interrupted ? INTERRUPTED : code;
 }
