@@ -41,6 +41,8 @@ static unsigned edits(const char *a, const char *b)
 
 void guess_try(struct guess *g, const char *candidate)
 {
+    if (!g->text)
+        return;
     size_t length = strlen(candidate);
     unsigned distance = edits(g->text, candidate);
     unsigned most = length < 3 ? 1 : (unsigned)(length + 2) / 3;
@@ -81,7 +83,7 @@ static void enumerate(struct enumeration *e, const char *word)
 
 static void complain_unknown_key(struct document *d, cJSON *item, const struct schema *schema)
 {
-    struct guess guess = {.text = item->string};
+    struct guess guess = {.text = diagnostics_full(d->diagnostics) ? NULL : item->string};
     struct enumeration known = {""};
     for (unsigned i = 0; i < schema->n_keys; i++) {
         guess_try(&guess, schema->keys[i].name);
@@ -97,7 +99,7 @@ static void complain_unknown_key(struct document *d, cJSON *item, const struct s
 
 static void complain_unknown_word(struct document *d, cJSON *item, const struct key *key)
 {
-    struct guess guess = {.text = item->valuestring};
+    struct guess guess = {.text = diagnostics_full(d->diagnostics) ? NULL : item->valuestring};
     const char *noun = key->noun ? key->noun : key->name;
     struct enumeration known = {""};
     for (const char *const *word = spec_words(key); *word; word++) {

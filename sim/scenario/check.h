@@ -12,7 +12,7 @@
 /** Complains about everything in the tree that the table doesn't admit, and refuses it. */
 void check(struct document *, cJSON *item, const struct schema *);
 
-/** A search for the word that somebody meant. Start with the text alone. */
+/** A search for the word that somebody meant. Start with the text alone; NULL finds nothing. */
 struct guess {
     const char *text, *best;
     unsigned distance;

@@ -131,7 +131,7 @@ static void set_source(struct diagnostic *d, const struct text *t, size_t start,
 void diagnostics_add(struct diagnostics *list, const struct text *t, size_t offset, size_t width,
                      const char *pointer, const char *format, va_list args)
 {
-    if (list->count > DIAGNOSTICS_MAX)
+    if (diagnostics_full(list))
         return;
     struct diagnostic *d = append(list);
     unsigned line = text_line(t, offset);

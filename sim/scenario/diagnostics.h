@@ -40,6 +40,12 @@ unsigned text_line(const struct text *, size_t offset);
 void diagnostics_add(struct diagnostics *, const struct text *, size_t offset, size_t width,
                      const char *pointer, const char *format, va_list);
 
+/** Whether more would not be listed: then there is no need to find words for it. */
+static inline bool diagnostics_full(const struct diagnostics *list)
+{
+    return list->count > DIAGNOSTICS_MAX;
+}
+
 /** Adds one that is about a whole file, which may not even exist. */
 void diagnostics_add_file(struct diagnostics *, const char *file, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

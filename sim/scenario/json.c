@@ -55,6 +55,8 @@ static char *pointer_of(const struct document *d, uint32_t place)
 void document_say(struct document *d, const struct place *where, uint32_t place,
                   struct diagnostics *out, const char *format, va_list args)
 {
+    if (diagnostics_full(out))
+        return;
     char *pointer = pointer_of(d, place);
     diagnostics_add(out, &d->texts[where->text], where->offset, where->length, pointer, format,
                     args);

@@ -18,7 +18,7 @@
 #include "sim/scenario/diagnostics.h"
 #include "sim/scenario/spec.h"
 
-enum { NEST_MAX = 32, FILE_MAX = 64 << 20 };
+enum { NEST_MAX = 32, FILE_MAX = 16 << 20 };
 
 enum { PLACE_NONE = UINT32_MAX };
 

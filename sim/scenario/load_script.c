@@ -29,7 +29,8 @@ static int find(struct loader *l, const cJSON *item, const char *what, unsigned 
             remark(l->document, item, "the VM has no %s" HINT "give it \"processes\": [{}]", what);
         return -1;
     }
-    struct guess guess = {.text = named->valuestring};
+    bool full = diagnostics_full(l->document->diagnostics);
+    struct guess guess = {.text = full ? NULL : named->valuestring};
     for (unsigned i = 0; i < n; i++) {
         if (!strcmp(name_at(things, i), named->valuestring))
             return (int)i;
