@@ -3,6 +3,13 @@
 
 const struct command *const commands[] = {
     &command_run,
+    &command_record,
+    &command_replay,
+    &command_convert,
+    &command_check,
+    &command_machines,
+    &command_modes,
+    &command_schema,
     &command_help,
     NULL,
 };

@@ -92,7 +92,7 @@ static void gather_guest(struct counts *c, const struct vm *vm, const struct tal
 {
     if (vm->config->raw)
         return;
-    c->tables.guest_bytes = vm->guest.tables.bytes;
+    c->tables.guest_bytes = vm->guest.tables.most;
     c->tables.linear_bytes = guest_linear_bytes(&vm->guest);
     c->has_paging = vm->config->reclaim != RECLAIM_NONE;
     if (!c->has_paging)
