@@ -5,12 +5,17 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 
 CC ?= cc
+# Whole-program optimization, where the compiler's own archiver is there to go with it.
+lto := $(if $(shell command -v gcc-ar 2>/dev/null),$(if $(findstring clang,$(CC)),,yes))
+AR := $(if $(lto),gcc-ar,ar)
 CSTD := -std=c11 -D_GNU_SOURCE -DNESTWALK_VERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
-FLAGS.release := -O2 -g
+FLAGS.release := -O2 -g $(if $(lto),-flto=auto)
 FLAGS.debug := -O0 -g3
 FLAGS.asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS.cov := -O0 -g --coverage
+FLAGS.lint := -O2 -Werror
+FLAGS.fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # No contraction of a*b+c and no fast-math: the same scenario gives the same bytes everywhere.
 CFLAGS += $(CSTD) $(WARN) $(FLAGS.$(CONFIG)) -ffp-contract=off -fno-strict-aliasing -MMD -MP -I.
 LDLIBS := -lcjson -lz -llzma -lzstd -lm
@@ -22,19 +27,26 @@ core_src := $(wildcard core/*.c)
 sim_src := $(wildcard sim/*.c sim/*/*.c)
 cli_src := $(filter sim/cli/%,$(sim_src))
 lib_src := $(core_src) $(filter-out sim/cli/main.c,$(sim_src))
-test_src := $(wildcard tests/*.c tests/core/*.c tests/sim/*.c)
+test_src := $(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 .PHONY: all
 all: $(B)/nestwalk ## build the release into build/release (CONFIG=debug, asan, cov for others)
 
-$(B)/%.o: %.c
+# What was built with other flags is built again.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS) $(AR)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(AR)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/libcore.a: $(call obj,$(core_src))
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # The machine profiles that ship become part of the program: see sim/scenario/profiles.h.
 profiles := $(sort $(wildcard scenarios/machines/*.json))
@@ -55,7 +67,7 @@ $(B)/gen/profiles.o: $(B)/gen/profiles.c
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/libnestwalk.a: $(call obj,$(lib_src)) $(B)/gen/profiles.o
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/nestwalk: $(B)/sim/cli/main.o $(B)/libnestwalk.a
 	$(if $(Q),@echo "  LINK  $@")
@@ -65,9 +77,84 @@ $(B)/unit: $(call obj,$(test_src)) $(B)/libnestwalk.a
 	$(if $(Q),@echo "  LINK  $@")
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
 
+# ---- set-up, demo, tests ----
+
+# As many jobs as there are processors, unless the caller said how many.
+jobs = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc 2>/dev/null || echo 2))
+again = $(MAKE) --no-print-directory $(jobs)
+
+.PHONY: demo
+demo: ## installs what it lacks, builds, records a real program, and compares two machines on it
+	$(Q)tools/setup demo
+	$(Q)$(again) all
+	$(Q)tools/demo $(B)/nestwalk
+
+.PHONY: test
+test: ## installs what it lacks, builds, and runs every test there is (ONLY=part of a script's name)
+	$(Q)tools/setup test
+	$(Q)$(again) $(B)/nestwalk $(B)/unit
+	$(Q)CONFIG=$(CONFIG) tests/run $(B) $(ONLY)
+
 .PHONY: unit
 unit: $(B)/unit ## run the unit tests alone (ARGS='--filter memo/*' picks some)
 	$(Q)$(B)/unit $(ARGS)
+
+.PHONY: asan
+asan: ## run every test under the address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory CONFIG=asan test
+
+.PHONY: cov
+cov: ## which lines the tests reach, file by file
+	$(Q)tools/setup cov
+	$(Q)find build/cov -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(MAKE) --no-print-directory CONFIG=cov test
+	$(Q)tools/coverage build/cov
+
+.PHONY: lint
+lint: ## warnings as errors, layers, form of the code, cppcheck, shellcheck
+	$(Q)tools/setup lint
+	$(Q)$(again) CONFIG=lint lint-objects
+	$(Q)tools/lint build/lint
+
+.PHONY: lint-objects
+lint-objects: $(call obj,$(lib_src) $(test_src) sim/cli/main.c $(wildcard tests/bench/*.c)) $(B)/libcore.a
+
+# ---- bench, fuzz ----
+
+$(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libnestwalk.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench
+bench: ## accesses per second, beside a yardstick measured in the same run
+	$(Q)tools/setup build
+	$(Q)$(again) $(B)/bench
+	$(Q)$(B)/bench
+
+fuzz_src := $(wildcard tests/fuzz/*.c)
+FUZZ_SECONDS ?= 600
+
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libnestwalk.a
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: fuzzers
+fuzzers: $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_src))
+
+.PHONY: fuzz
+fuzz: ## ten minutes of fuzzing with each harness of tests/fuzz (FUZZ_SECONDS=60)
+	$(Q)tools/setup fuzz
+	$(Q)$(again) CC=clang CONFIG=fuzz fuzzers
+	$(Q)tools/fuzz build/fuzz $(FUZZ_SECONDS)
+
+# ---- documentation, installation ----
+
+.PHONY: docs
+docs: ## the reference of the code, into docs/html; a warning is an error
+	$(Q)tools/setup docs
+	$(Q)doxygen -q docs/Doxyfile
+
+.PHONY: install
+install: all ## install program, man pages, completion, schemas (PREFIX=/usr/local DESTDIR=)
+	$(Q)tools/install $(B)/nestwalk '$(DESTDIR)' '$(PREFIX)'
 
 .PHONY: clean
 clean: ## remove everything built
@@ -75,6 +162,6 @@ clean: ## remove everything built
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
