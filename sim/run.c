@@ -126,6 +126,30 @@ static bool run_placed(struct run *r, struct placed *p)
     return true;
 }
 
+/* Items that are not placed. False: nothing more is to be done. */
+static bool run_items(struct run *r)
+{
+    const struct scenario *s = r->scenario;
+    bool more = true;
+    for (unsigned i = 0; more && i < s->n_script; i++)
+        more = s->script[i].at_access || s->script[i].at_time || do_item(r, i);
+    return more;
+}
+
+static bool conclude(const struct machine *m, struct err *err)
+{
+    if (m->err.code)
+        *err = m->err;
+    return !m->err.code;
+}
+
+bool run_script(const struct scenario *s, struct machine *m, const struct run_hooks *hooks,
+                struct err *err)
+{
+    run_items(&(struct run){.scenario = s, .machine = m, .hooks = hooks});
+    return conclude(m, err);
+}
+
 bool run_scenario(const struct scenario *s, struct machine *m, const struct run_hooks *hooks,
                   struct err *err)
 {
@@ -133,13 +157,8 @@ bool run_scenario(const struct scenario *s, struct machine *m, const struct run_
     struct placed placed;
     if (!place(&placed, s))
         return err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
-    bool more = true;
-    for (unsigned i = 0; more && i < s->n_script; i++)
-        more = s->script[i].at_access || s->script[i].at_time || do_item(&r, i);
-    if (more && run_placed(&r, &placed))
+    if (run_items(&r) && run_placed(&r, &placed))
         let_run(&r, UINT64_MAX, UINT64_MAX);
     free(placed.index[0]);
-    if (m->err.code)
-        *err = m->err;
-    return !m->err.code;
+    return conclude(m, err);
 }

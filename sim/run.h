@@ -24,6 +24,9 @@ struct run_hooks {
 bool run_scenario(const struct scenario *, struct machine *, const struct run_hooks *,
                   struct err *);
 
+/** Only the script's items, without those that have "at": what stands before the workloads. */
+bool run_script(const struct scenario *, struct machine *, const struct run_hooks *, struct err *);
+
 /**
  * When a guest reclaims by OPT: runs a clone ahead over script and workloads, and tells the machine
  * when each page is touched next. False with err set where the order of touches depends on clocks

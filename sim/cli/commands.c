@@ -3,6 +3,7 @@
 
 const struct command *const commands[] = {
     &command_run,
+    &command_walk,
     &command_record,
     &command_replay,
     &command_convert,
