@@ -259,7 +259,8 @@ struct stream *stream_open(const char *path, struct err *err)
     bool is_stdin = strcmp(path, "-") == 0;
     int file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        err_set(err, EXIT_ENVIRONMENT, "%s: cannot open: %s", path, strerror(errno));
+        enum exit_code code = errno == EMFILE || errno == ENOMEM ? EXIT_ENVIRONMENT : EXIT_USAGE;
+        err_set(err, code, "%s: cannot open: %s", path, strerror(errno));
         return NULL;
     }
     struct stream *s = calloc(1, sizeof *s);
