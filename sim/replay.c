@@ -7,7 +7,7 @@
 
 #include "sim/parts.h"
 
-enum { BATCH = 1024, ADDRESS_BITS_2_LEVEL = 32, PAGE_SHIFT = 12 };
+enum { BATCH = 1024, ADDRESS_BITS_2_LEVEL = 32, GVA_BITS_32 = 32, PAGE_SHIFT = 12 };
 
 static const uint64_t MEMORY = (uint64_t)1 << 40;
 
@@ -37,7 +37,7 @@ static gva_t gva_of(uint64_t key)
 
 static bool is_canonical(gva_t gva, unsigned bits)
 {
-    if (bits <= ADDRESS_BITS_2_LEVEL)
+    if (bits <= GVA_BITS_32)
         return !(gva >> bits);
     return (gva_t)((int64_t)(gva << (64 - bits)) >> (64 - bits)) == gva;
 }
@@ -181,6 +181,7 @@ static bool open_trace(struct replay *r, unsigned i, const struct replay_options
 {
     struct limits limits = o->limits;
     limits.without_events = o->populate;
+    limits.bits = o->paging <= PAGING_PAE ? GVA_BITS_32 : 0;
     r->processes[i] =
         (struct process_config){.name = o->traces[i], .phases = &r->phases[i], .n_phases = 1};
     r->phases[i].trace = o->traces[i];

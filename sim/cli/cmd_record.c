@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +105,7 @@ static bool start(char *const *program, int n, int *log, struct err *err)
         return err_set(err, EXIT_ENVIRONMENT, "cannot start a process: %s", strerror(errno));
     }
     if (!child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* if we are killed, the program does not go on alone */
         signal(SIGINT, SIG_DFL);
         signal(SIGTERM, SIG_DFL);
         close(ends[0]);
@@ -228,7 +230,7 @@ const struct command command_record = {
         "until they start another program. The program keeps its standard input and output and is\n"
         "some hundred times slower; nothing but the trace goes to the disk.\n\n"
         "The trace appears under its name when it is complete. An interruption (Ctrl-C) stops the\n"
-        "program and keeps what was recorded, whole and readable; the exit code is then 1.\n\n"
+        "program and keeps what was recorded, whole and readable; the exit code is then 130.\n\n"
         "  nestwalk record -- sort /usr/share/dict/words\n"
         "  nestwalk record -o ls.nwtrace -- ls -lR /usr",
     .options = options,

@@ -51,12 +51,17 @@ static bool read_sample(const struct cli *cli, struct limits *limits)
 
 static bool read_options(const struct cli *cli, struct replay_options *o)
 {
-    const char *pages = cli_value(cli, "populate", "touch");
+    const char *pages = cli_value(cli, "populate", "touch"),
+               *mode = cli_value(cli, "mode", "native");
     *o = (struct replay_options){.traces = (const char *const *)cli->arguments,
                                  .n_traces = (unsigned)cli->n_arguments,
                                  .limits = NO_LIMITS,
                                  .huge_pages = cli_has(cli, "huge-pages"),
                                  .populate = !strcmp(pages, "start")};
+    if (strcmp(mode, mode_name(MODE_NATIVE))) {
+        cli_usage(cli, "mode '%s' is none of: native", mode);
+        return false;
+    }
     return trace_format_named(cli_value(cli, "input-format", "auto"), &o->reading.format) &&
            cli_number(cli, "max-errors", 0, &o->reading.max_errors) &&
            cli_number(cli, "skip", 0, &o->limits.skip) &&
@@ -277,7 +282,7 @@ const struct command command_replay = {
         "caches stay as they were. --populate start reads each trace twice, so it needs a file, "
         "and\n"
         "leaves guest events out: no access faults, and tables never change.\n\n"
-        "An interruption (Ctrl-C) prints the statistics so far, and the exit code is 1.\n\n"
+        "An interruption (Ctrl-C) prints the statistics so far, and the exit code is 130.\n\n"
         "  nestwalk replay sort.nwtrace --machine zen4\n"
         "  zcat t.gz | nestwalk replay - --warmup 1M --format json",
     .options = options,

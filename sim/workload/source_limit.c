@@ -1,5 +1,6 @@
 #include "sim/workload/source_limit.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,17 @@ static bool take_access(struct limited *l)
     return sampled;
 }
 
+static bool check_width(const struct limited *l, const struct access *a, size_t n, struct err *err)
+{
+    for (size_t i = 0; l->limits.bits && i<n; i += a[i].op> OP_MODIFY ? 2 : 1)
+        if (a[i].gva >> l->limits.bits)
+            return err_set(err, EXIT_USAGE,
+                           "address 0x%" PRIx64 " has more than the %u bits of this paging: choose "
+                           "4-level or 5-level",
+                           a[i].gva, l->limits.bits);
+    return true;
+}
+
 /* Moves what is handed out to the front of the batch; returns how many that are. */
 static size_t sift(struct limited *l, struct access *a, size_t n)
 {
@@ -65,7 +77,7 @@ static size_t fill(struct source *source, struct access *out, size_t max, struct
     }
     while (!kept && l->passed < l->limits.max) {
         size_t n = l->inner->ops->fill(l->inner, out, max, err);
-        if (!n)
+        if (!n || !check_width(l, out, n, err))
             break;
         kept = sift(l, out, n);
     }

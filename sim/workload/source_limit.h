@@ -15,6 +15,7 @@ struct limits {
     uint64_t max;        /**< accesses handed out at most; UINT64_MAX: all */
     uint64_t sample;     /**< of every @p every accesses, the first so many are handed out */
     uint64_t every;      /**< 0: all of them */
+    unsigned bits;       /**< an address of more bits is an error; 0: none is */
     bool without_events; /**< guest events are left out too */
 };
 
