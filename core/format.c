@@ -8,6 +8,18 @@ static uint64_t bits(unsigned high, unsigned low)
     return high < low ? 0 : ((uint64_t)2 << high) - ((uint64_t)1 << low);
 }
 
+/* What follows from the rest, worked out once. */
+static struct format finish(struct format f)
+{
+    f.ia_mask = f.ia_bits < 64 ? low_bits(f.ia_bits) : UINT64_MAX;
+    f.entry_shift = (uint8_t)__builtin_ctz(f.entry_bytes);
+    for (unsigned level = 1; level <= f.levels; level++) {
+        f.index_mask[level] = (uint32_t)low_bits(f.index_bits[level]);
+        f.leaf[level] = level == 1 ? f.present : f.leaf_levels >> level & 1 ? f.large : 0;
+    }
+    return f;
+}
+
 /* What all x86 formats share. Tables 4-5, 4-6 (32-bit), 4-9 to 4-11 (PAE), 4-14 to 4-20 (long). */
 static struct format x86(const char *name, unsigned levels, unsigned entry_bytes, unsigned ia_bits)
 {
@@ -92,7 +104,7 @@ struct format format_x86(enum paging paging, const struct format_limits *limits)
                       : paging == PAGING_4_LEVEL ? long_mode("4-level", 4, limits)
                                                  : long_mode("5-level", 5, limits);
     f.global = limits->global ? PTE_G : 0;
-    return f;
+    return finish(f);
 }
 
 struct format format_textbook(const struct geometry *g)
@@ -114,7 +126,7 @@ struct format format_textbook(const struct geometry *g)
         f.frame[level][0] = f.frame[level][1] = low_bits(g->frame_bits) << g->frame_low;
     }
     f.ia_bits = (uint8_t)shift;
-    return f;
+    return finish(f);
 }
 
 const char *format_level_name(const struct format *f, unsigned level)

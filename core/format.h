@@ -44,18 +44,22 @@ struct format {
     uint8_t entry_bytes;           /**< 1, 2, 4 or 8 */
     uint8_t ia_bits;               /**< width of an input address */
     uint8_t registers;             /**< levels at the top that are read from registers (PAE: 1) */
+    uint64_t ia_mask;              /**< the same as a mask */
     bool canonical;                /**< the address is sign-extended from ia_bits */
     uint8_t shift[LEVELS_MAX + 1]; /**< of a level's index: also log2 of its page's bytes */
-    uint8_t index_bits[LEVELS_MAX + 1]; /**< width of a level's index */
-    uint8_t frame_left, frame_right;    /**< (entry & frame) << left >> right is the address */
-    uint8_t high_bits[LEVELS_MAX + 1];  /**< PSE-36: bits from 13 on that are address bits 32 on */
-    uint64_t frame[LEVELS_MAX + 1][2];  /**< address bits: [level][leaf] */
+    uint8_t index_bits[LEVELS_MAX + 1];  /**< width of a level's index */
+    uint32_t index_mask[LEVELS_MAX + 1]; /**< the same as a mask */
+    uint8_t entry_shift;                 /**< log2 of entry_bytes */
+    uint8_t frame_left, frame_right;     /**< (entry & frame) << left >> right is the address */
+    uint8_t high_bits[LEVELS_MAX + 1];   /**< PSE-36: bits from 13 on that are address bits 32 on */
+    uint64_t frame[LEVELS_MAX + 1][2];   /**< address bits: [level][leaf] */
     uint64_t reserved[LEVELS_MAX + 1][2]; /**< bits that must be 0 in a present entry */
-    uint8_t leaf_levels;        /**< bit l: an entry of level l with `large` set maps a page */
-    uint64_t large;             /**< the bit that makes a leaf above level 1 */
-    uint64_t present;           /**< any of these bits: present */
-    uint8_t grants[8];   /**< by the entry's lowest three bits: MAY_*, before no_exec */
-    uint64_t no_exec;    /**< takes MAY_EXEC away when set; 0: no such bit */
+    uint8_t leaf_levels;           /**< bit l: an entry of level l with `large` set maps a page */
+    uint64_t large;                /**< the bit that makes a leaf above level 1 */
+    uint64_t leaf[LEVELS_MAX + 1]; /**< any of these bits makes a present entry of a level a leaf */
+    uint64_t present;              /**< any of these bits: present */
+    uint8_t grants[8];             /**< by the entry's lowest three bits: MAY_*, before no_exec */
+    uint64_t no_exec;              /**< takes MAY_EXEC away when set; 0: no such bit */
     uint64_t accessed, dirty, global; /**< 0: the format has none */
     uint8_t key_shift;                /**< of the 4-bit protection key; 0: none */
 };
@@ -104,15 +108,17 @@ static inline bool format_present(const struct format *f, uint64_t entry)
 /** Whether a present entry maps a page rather than naming the next table. */
 static inline bool format_is_leaf(const struct format *f, unsigned level, uint64_t entry)
 {
-    return level == 1 || ((f->leaf_levels >> level & 1) && (entry & f->large));
+    return entry & f->leaf[level];
 }
 
 /** The address in an entry: of the page (leaf) or of the next table. */
 static inline uint64_t format_address(const struct format *f, unsigned level, bool leaf,
                                       uint64_t entry)
 {
-    uint64_t address = (entry & f->frame[level][leaf]) << f->frame_left >> f->frame_right;
-    if (leaf && f->high_bits[level])
+    uint64_t address = entry & f->frame[level][leaf];
+    if (__builtin_expect(f->frame_left | f->frame_right, 0)) /* textbooks */
+        address = address << f->frame_left >> f->frame_right;
+    if (__builtin_expect(leaf && f->high_bits[level], 0))
         address |= (entry >> 13 & low_bits(f->high_bits[level])) << 32;
     return address;
 }
@@ -120,7 +126,7 @@ static inline uint64_t format_address(const struct format *f, unsigned level, bo
 /** Byte offset of the entry for @p ia in a table of @p level. */
 static inline uint64_t format_offset(const struct format *f, unsigned level, ia_t ia)
 {
-    return (ia >> f->shift[level] & low_bits(f->index_bits[level])) * f->entry_bytes;
+    return (ia >> f->shift[level] & f->index_mask[level]) << f->entry_shift;
 }
 
 /** What an entry grants, enum right; leaf bits only if @p leaf. */

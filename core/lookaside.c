@@ -22,10 +22,13 @@ static void add_tlb(struct lookaside *la, struct tlb *tlb, const struct tlb_prof
     uint32_t array[PAGE_CLASSES];
     for (unsigned a = 0; a < PAGE_CLASSES; a++)
         array[a] = add(la, at, &profile->array[a], true, really, seeds);
+    tlb->off = true;
     for (unsigned size = 0; size < PAGE_CLASSES; size++) {
-        tlb->kept_as[size] = profile->kept_as[size];
-        uint8_t where = profile->array_of[profile->kept_as[size]];
-        tlb->array[size] = where == TLB_NOWHERE ? 0 : array[where];
+        unsigned kept = profile->kept_as[size], where = profile->array_of[kept];
+        if (where == TLB_NOWHERE || !array[where])
+            continue;
+        tlb->place[size + 1] = (struct tlb_place){array[where], (uint8_t)(kept + 1)};
+        tlb->off = false;
     }
 }
 
@@ -62,61 +65,18 @@ void lookaside_init(struct lookaside *la, const struct profile *profile, unsigne
     la->line_shift = (uint8_t)__builtin_ctz(profile->line);
 }
 
-bool tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
-                space_t space, space_t global, struct tlb_hit *hit)
-{
-    struct tlb *tlb = &la->tlb[name];
-    for (unsigned sizes = tlb->sizes; sizes; sizes &= sizes - 1) {
-        unsigned size = (unsigned)__builtin_ctz(sizes);
-        uint64_t number = page_number(f, size + 1, gva);
-        hit->memo = memo_at(la, tlb->array[size]);
-        hit->level = size + 1;
-        hit->slot = memo_lookup(hit->memo, tag_of(space, size, number));
-        if (hit->slot == MEMO_MISS && la->globals)
-            hit->slot = memo_lookup(hit->memo, tag_of(global, size, number));
-        if (hit->slot != MEMO_MISS)
-            return true;
-    }
-    return false;
-}
-
-void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
-              space_t space, unsigned level, const struct target *target, bool held)
-{
-    struct tlb *tlb = &la->tlb[name];
-    unsigned size = level - 1, kept = size < PAGE_CLASSES ? tlb->kept_as[size] : 0;
-    if (size >= PAGE_CLASSES || !tlb->array[kept])
-        return;
-    struct memo *memo = memo_at(la, tlb->array[kept]);
-    uint64_t tag = tag_of(space, kept, page_number(f, kept + 1, gva));
-    uint32_t slot = held ? memo_peek(memo, tag) : MEMO_MISS;
-    if (slot == MEMO_MISS)
-        slot = memo_insert(memo, tag);
-    struct target *to = memo_targets(memo) + slot;
-    *to = *target;
-    to->note = target->note > level ? target->note : level;
-    if (kept != size) {
-        uint64_t inside = gva & low_bits(f->shift[level]) & ~low_bits(f->shift[kept + 1]);
-        to->hpa += inside, to->next += inside;
-        la->fragments = true;
-    }
-    tlb->sizes |= (uint8_t)(1 << kept);
-    la->globals |= (target->rights & LEAF_GLOBAL) != 0;
-}
-
 /* A fragment belongs to a page larger than its tag says: its note knows how large. */
-static void drop_fragments(struct memo *memo, const struct format *f, unsigned size, gva_t gva,
+static void drop_fragments(struct memo *memo, const struct format *f, unsigned kept, gva_t gva,
                            space_t space, space_t global)
 {
-    const uint64_t *tags = memo_tags(memo);
     for (uint32_t slot = 0; slot < memo->entries; slot++) {
-        space_t of = (space_t)(tags[slot] >> 48);
+        uint64_t tag = memo_tag(memo, slot), number = tag & low_bits(MEMO_KEY_BITS);
+        space_t of = (space_t)(tag >> 48);
         unsigned level = memo_targets(memo)[slot].note;
-        if (!tags[slot] || (of != space && (!global || of != global)) || level <= size + 1 ||
-            (tags[slot] >> MEMO_KEY_BITS & 3) != size)
+        if (!tag || (of != space && (!global || of != global)) || level <= kept ||
+            (tag >> MEMO_KEY_BITS & 3) != kept - 1)
             continue;
-        uint64_t number = tags[slot] & low_bits(MEMO_KEY_BITS);
-        if (number >> (f->shift[level] - f->shift[size + 1]) == page_number(f, level, gva))
+        if (number >> (f->shift[level] - f->shift[kept]) == page_number(f, level, gva))
             memo_drop(memo, slot);
     }
 }
@@ -132,25 +92,25 @@ void lookaside_drop_page(struct lookaside *la, const struct format *f, gva_t gva
                          space_t global)
 {
     for (unsigned t = 0; t < TLBS; t++)
-        for (unsigned size = 0; size < PAGE_CLASSES; size++) {
-            if (!(la->tlb[t].sizes >> size & 1))
+        for (unsigned level = 1; level <= PAGE_CLASSES; level++) {
+            if (!(la->tlb[t].levels >> level & 1))
                 continue;
-            struct memo *memo = memo_at(la, la->tlb[t].array[size]);
-            uint64_t number = page_number(f, size + 1, gva);
-            drop_tag(memo, tag_of(space, size, number));
+            struct memo *memo = memo_at(la, la->tlb[t].place[level].memo);
+            uint64_t number = page_number(f, level, gva);
+            drop_tag(memo, tag_of(space, level - 1, number));
             if (global)
-                drop_tag(memo, tag_of(global, size, number));
+                drop_tag(memo, tag_of(global, level - 1, number));
             if (la->fragments)
-                drop_fragments(memo, f, size, gva, space, global);
+                drop_fragments(memo, f, level, gva, space, global);
         }
 }
 
 void lookaside_drop_space(struct lookaside *la, space_t space)
 {
     for (unsigned t = 0; t < TLBS; t++)
-        for (unsigned size = 0; size < PAGE_CLASSES; size++)
-            if (la->tlb[t].sizes >> size & 1)
-                memo_drop_matching(memo_at(la, la->tlb[t].array[size]), TAG_SPACE,
+        for (unsigned level = 1; level <= PAGE_CLASSES; level++)
+            if (la->tlb[t].levels >> level & 1)
+                memo_drop_matching(memo_at(la, la->tlb[t].place[level].memo), TAG_SPACE,
                                    tag_of(space, 0, 0));
 }
 
@@ -182,9 +142,9 @@ static void flush_at(struct lookaside *la, uint32_t offset)
 void lookaside_flush(struct lookaside *la)
 {
     for (unsigned t = 0; t < TLBS; t++) {
-        for (unsigned size = 0; size < PAGE_CLASSES; size++)
-            flush_at(la, la->tlb[t].array[size]);
-        la->tlb[t].sizes = 0;
+        for (unsigned level = 1; level <= PAGE_CLASSES; level++)
+            flush_at(la, la->tlb[t].place[level].memo);
+        la->tlb[t].levels = 0;
     }
     for (unsigned depth = 0; depth < STAGES_MAX; depth++) {
         for (unsigned level = 2; level <= LEVELS_MAX; level++)
@@ -198,22 +158,4 @@ void lookaside_flush_data(struct lookaside *la)
 {
     for (unsigned c = 0; c < DATA_CACHES - 1; c++)
         flush_at(la, la->data[c]);
-}
-
-/* One cache, if there is one: true if it had the line; it has it afterwards. */
-static bool has_line(struct memo *memo, uint64_t tag)
-{
-    if (memo_lookup(memo, tag) != MEMO_MISS)
-        return true;
-    memo_insert(memo, tag);
-    return false;
-}
-
-enum server lookaside_serve(struct lookaside *la, struct memo *llc, hpa_t at)
-{
-    uint64_t tag = tag_of(1, 0, at >> la->line_shift);
-    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
-        if (la->data[c] && has_line(memo_at(la, la->data[c]), tag))
-            return SERVED_L1 + c;
-    return llc && has_line(llc, tag) ? SERVED_LLC : SERVED_MEMORY;
 }

@@ -32,14 +32,19 @@ static inline uint64_t tag_of(space_t space, unsigned size, uint64_t number)
 /** The number of the page (or of the region one entry spans) at @p level that holds @p ia. */
 static inline uint64_t page_number(const struct format *f, unsigned level, ia_t ia)
 {
-    uint64_t within = f->ia_bits < 64 ? ia & low_bits(f->ia_bits) : ia;
-    return within >> f->shift[level];
+    return (ia & f->ia_mask) >> f->shift[level];
 }
 
+/** Where a TLB keeps pages that leaves of one level map. */
+struct tlb_place {
+    uint32_t memo; /**< offset from the lookaside; 0: nowhere */
+    uint8_t kept;  /**< the level whose pages its entries span: less, if only fragments are kept */
+};
+
 struct tlb {
-    uint32_t array[PAGE_CLASSES];  /**< offset of each class's memo from the lookaside; 0: none */
-    uint8_t kept_as[PAGE_CLASSES]; /**< the class a page of this class is kept as */
-    uint8_t sizes;                 /**< bit c: entries of class c may be there */
+    struct tlb_place place[LEVELS_MAX + 1]; /**< by level of the leaf */
+    uint8_t levels; /**< bit l: entries that span pages of level l may be there */
+    bool off;       /**< it keeps nothing */
 };
 
 struct lookaside {
@@ -65,7 +70,8 @@ struct bus {
 struct tlb_hit {
     struct memo *memo;
     uint32_t slot;
-    unsigned level; /**< of the entry's page */
+    unsigned level; /**< of the page that the entry spans */
+    space_t space;  /**< of its tag */
 };
 
 static inline struct memo *memo_at(const struct lookaside *la, uint32_t offset)
@@ -78,18 +84,6 @@ size_t lookaside_bytes(const struct profile *, unsigned stages);
 
 /** Makes everything empty in lookaside_bytes() of zeroed storage, aligned to 16. */
 void lookaside_init(struct lookaside *, const struct profile *, unsigned stages, uint64_t seed);
-
-/** Looks a page up, in @p space and then among the globals of @p global. Uses the entry. */
-bool tlb_lookup(struct lookaside *, enum tlb_name, const struct format *, gva_t, space_t space,
-                space_t global, struct tlb_hit *);
-
-/**
- * Puts a page of @p level at @p gva into a TLB; keeps a fragment where pages of that size are only
- * kept so. @p target: of the page's first byte; its note is 0, or the level of the page that this is
- * a fragment of already. @p held: the TLB may hold the page, and then its entry is renewed.
- */
-void tlb_fill(struct lookaside *, enum tlb_name, const struct format *, gva_t, space_t,
-              unsigned level, const struct target *, bool held);
 
 /** Drops the page that holds @p gva from all TLBs, in @p space (and, if not 0, in @p global). */
 void lookaside_drop_page(struct lookaside *, const struct format *, gva_t, space_t space,
@@ -110,7 +104,71 @@ void lookaside_flush(struct lookaside *);
 /** Empties the data caches that are the vCPU's own. */
 void lookaside_flush_data(struct lookaside *);
 
+/* ---- the hot part ---- */
+
+/** Looks a page up, in @p space and then among the globals of @p global. Uses the entry. */
+static inline bool tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f,
+                              gva_t gva, space_t space, space_t global, struct tlb_hit *hit)
+{
+    const struct tlb *tlb = &la->tlb[name];
+    for (unsigned levels = tlb->levels; levels; levels &= levels - 1) {
+        unsigned level = (unsigned)__builtin_ctz(levels);
+        uint64_t tag = tag_of(space, level - 1, page_number(f, level, gva));
+        hit->memo = memo_at(la, tlb->place[level].memo);
+        hit->level = level;
+        hit->space = space;
+        hit->slot = memo_lookup(hit->memo, tag);
+        if (__builtin_expect(hit->slot == MEMO_MISS && la->globals, 0)) {
+            tag = tag_of(global, level - 1, page_number(f, level, gva));
+            hit->space = global;
+            hit->slot = memo_lookup(hit->memo, tag);
+        }
+        if (hit->slot != MEMO_MISS)
+            return true;
+    }
+    return false;
+}
+
+/**
+ * Puts a page of @p level at @p gva into a TLB; keeps a fragment where pages of that size are only
+ * kept so. @p target: of the page's first byte; its note is 0, or the level of the page that this
+ * is a fragment of already. @p held: the TLB may hold the page, and then its entry is renewed.
+ * @p hit: the entry; its memo is NULL if the TLB keeps no such page.
+ */
+static inline void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f,
+                            gva_t gva, space_t space, unsigned level, const struct target *target,
+                            bool held, struct tlb_hit *hit)
+{
+    struct tlb *tlb = &la->tlb[name];
+    const struct tlb_place *place = &tlb->place[level];
+    hit->memo = NULL;
+    if (!place->memo)
+        return;
+    struct memo *memo = memo_at(la, place->memo);
+    uint64_t tag = tag_of(space, place->kept - 1u, page_number(f, place->kept, gva));
+    uint32_t slot = held ? memo_peek(memo, tag) : MEMO_MISS;
+    if (slot == MEMO_MISS)
+        slot = memo_insert(memo, tag);
+    struct target *to = memo_targets(memo) + slot;
+    *to = *target;
+    to->note = target->note > level ? target->note : level;
+    if (__builtin_expect(place->kept != level, 0)) {
+        uint64_t inside = gva & low_bits(f->shift[level]) & ~low_bits(f->shift[place->kept]);
+        to->hpa += inside, to->next += inside;
+        la->fragments = true;
+    }
+    tlb->levels |= (uint8_t)(1 << place->kept);
+    *hit = (struct tlb_hit){.memo = memo, .slot = slot, .level = place->kept, .space = space};
+}
+
 /** Who has the line of @p at; it is in every data cache afterwards. */
-enum server lookaside_serve(struct lookaside *, struct memo *llc, hpa_t at);
+static inline enum server lookaside_serve(struct lookaside *la, struct memo *llc, hpa_t at)
+{
+    uint64_t tag = tag_of(1, 0, at >> la->line_shift);
+    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
+        if (la->data[c] && memo_access(memo_at(la, la->data[c]), tag))
+            return SERVED_L1 + c;
+    return llc && memo_access(llc, tag) ? SERVED_LLC : SERVED_MEMORY;
+}
 
 #endif

@@ -8,13 +8,15 @@
  * last). Not modelled: hashed set selection, banks, ports.
  *
  * A memo and its arrays are one block without pointers: copying memo_bytes() bytes copies it.
- * Nothing here allocates; no lookup divides; LRU order is a linked list of way numbers per set, so
- * no row moves.
+ * Nothing here allocates; no lookup divides. A search compares one byte per way, its mark, eight at
+ * a time, before it compares tags. A set's marks, tags and order stand together. Recency is a word
+ * of nibbles per set up to 16 ways and a linked list of way numbers beyond, so no long row moves.
  */
 #ifndef CORE_MEMO_H
 #define CORE_MEMO_H
 
 #include "core/addr.h"
+#include "core/order.h"
 #include "core/rng.h"
 
 enum replacement {
@@ -44,17 +46,29 @@ struct target {
     uint32_t note;   /**< TLB: the level of the page that was mapped, if only a fragment is kept */
 };
 
+/**
+ * A set: a byte per way, its mark, then a tag per way, then what the policy keeps (memo.c). A mark
+ * is 0 where invalid, else 0x80 and seven bits of the tag, stirred.
+ */
+struct memo_row {
+    uint64_t marks[1]; /**< `words` of them, in truth */
+};
+
 struct memo {
-    uint32_t entries, sets, ways;
-    uint32_t leaves; /**< the power of two that spans the ways, for tree-PLRU */
-    enum replacement replacement;
-    uint32_t live;       /**< valid entries */
-    uint32_t recent;     /**< the slot last hit or filled, looked at first */
     uint64_t mask;       /**< sets - 1 where sets is a power of two, else 0 */
-    uint64_t reciprocal; /**< floor(2^64 / sets) where it is not */
+    uint64_t reciprocal; /**< floor(2^64 / sets) where it is not, else 0 */
+    uint32_t rows;       /**< offset of the first set's row from this struct */
+    uint32_t row_bytes;
+    uint32_t words; /**< of marks in a row */
+    uint32_t ways;
+    uint32_t policy; /**< words from the start of a row to what the policy keeps */
+    bool by_order;   /**< LRU within ORDER_WAYS: the policy keeps one word, and that is all */
+    enum replacement replacement;
+    uint32_t targets; /**< offset of the targets */
+    uint32_t entries, sets;
+    uint32_t leaves; /**< the power of two that spans the ways, for tree-PLRU */
+    uint32_t bytes;  /**< of this struct and all behind it */
     struct rng rng;
-    uint32_t bytes;                                             /**< this struct and its arrays */
-    uint32_t tags, targets, heads, next, previous, uses, trees; /**< offsets from this struct */
 };
 
 #define MEMO_MISS UINT32_MAX
@@ -67,20 +81,11 @@ size_t memo_bytes(const struct shape *, bool targets);
 /** Makes an empty memo in memo_bytes() of zeroed storage, aligned to 16. */
 void memo_init(struct memo *, const struct shape *, bool targets, uint64_t seed);
 
-/** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
-uint32_t memo_lookup(struct memo *, uint64_t tag);
-
 /** As memo_lookup, changing nothing. */
 uint32_t memo_peek(const struct memo *, uint64_t tag);
 
-/**
- * Puts @p tag (not 0, not held) in its set and returns its slot, most recently used.
- * A memo of no entries returns MEMO_MISS.
- */
-uint32_t memo_insert(struct memo *, uint64_t tag);
-
-/** Counts @p n further hits of the slot last hit or filled: what n lookups would have done. */
-void memo_reuse(struct memo *, uint64_t n);
+/** Counts @p n further hits of the slot that was hit or filled last: what n lookups would do. */
+void memo_reuse(struct memo *, uint32_t slot, uint64_t n);
 
 /** Puts @p tag into a chosen way of its set, replacing what is there; false: no such way. */
 bool memo_place(struct memo *, uint64_t tag, uint32_t way, uint32_t *slot);
@@ -94,16 +99,124 @@ void memo_drop_matching(struct memo *, uint64_t mask, uint64_t value);
 /** Invalidates everything. */
 void memo_flush(struct memo *);
 
-/** The tags, 0 where invalid; memo->entries of them, set by set. */
-static inline uint64_t *memo_tags(const struct memo *m)
-{
-    return (uint64_t *)((char *)m + m->tags);
-}
+/** The tag in a slot, 0 if invalid. For looking; divides. */
+uint64_t memo_tag(const struct memo *, uint32_t slot);
 
-/** The targets, as many as tags; only where asked for. */
+/** How many entries are valid. For looking; counts them. */
+uint32_t memo_live(const struct memo *);
+
+/** The targets, one per slot; only where asked for. */
 static inline struct target *memo_targets(const struct memo *m)
 {
     return (struct target *)((char *)m + m->targets);
+}
+
+/* ---- the hot part ---- */
+
+#define MEMO_ONES UINT64_C(0x0101010101010101)
+
+/** Key mod sets where sets is no power of two. */
+uint32_t memo_set_by_reciprocal(const struct memo *, uint64_t tag);
+
+/** A way was used, its row kept in any way but by_order. */
+void memo_used(const struct memo *, struct memo_row *, uint32_t way);
+
+/** The way to replace, in any row. */
+uint32_t memo_victim(struct memo *, struct memo_row *);
+
+/** A way was just filled, its row kept in any way but by_order. */
+void memo_filled(const struct memo *, struct memo_row *, uint32_t way);
+
+static inline uint32_t memo_set(const struct memo *m, uint64_t tag)
+{
+    return __builtin_expect(m->reciprocal != 0, 0) ? memo_set_by_reciprocal(m, tag)
+                                                   : (uint32_t)(tag & m->mask);
+}
+
+static inline struct memo_row *memo_row_of(const struct memo *m, uint32_t set)
+{
+    return (struct memo_row *)((char *)m + m->rows + (size_t)set * m->row_bytes);
+}
+
+static inline uint64_t *memo_row_tags(const struct memo *m, struct memo_row *row)
+{
+    return row->marks + m->words;
+}
+
+static inline uint8_t memo_mark(uint64_t tag)
+{
+    return (uint8_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57);
+}
+
+/** The way of a row that holds @p tag, or MEMO_MISS. */
+static inline uint32_t memo_find(const struct memo *m, struct memo_row *row, uint64_t tag)
+{
+    const uint64_t wanted = memo_mark(tag) * MEMO_ONES;
+    for (uint32_t word = 0; word < m->words; word++) {
+        /* Zero bytes are candidates, and some bytes above one: the tags decide. */
+        uint64_t x = row->marks[word] ^ wanted;
+        for (uint64_t zero = (x - MEMO_ONES) & ~x & MEMO_ONES << 7; zero; zero &= zero - 1) {
+            uint32_t way = word * 8 + (uint32_t)__builtin_ctzll(zero) / 8;
+            if (memo_row_tags(m, row)[way] == tag)
+                return way;
+        }
+    }
+    return MEMO_MISS;
+}
+
+static inline uint32_t memo_hit(struct memo *m, uint32_t set, struct memo_row *row, uint32_t way)
+{
+    uint64_t *order = &row->marks[m->policy];
+    if (__builtin_expect(m->by_order, 1))
+        *order = order_to_front(*order, way);
+    else
+        memo_used(m, row, way);
+    return set * m->ways + way;
+}
+
+static inline uint32_t memo_fill(struct memo *m, uint32_t set, struct memo_row *row, uint64_t tag)
+{
+    uint64_t *order = &row->marks[m->policy];
+    uint32_t way = m->by_order ? order_last(*order, m->ways) : memo_victim(m, row);
+    ((uint8_t *)row->marks)[way] = memo_mark(tag);
+    memo_row_tags(m, row)[way] = tag;
+    if (__builtin_expect(m->by_order, 1))
+        *order = *order << 4 | way; /* the last becomes the first: the others move up by one */
+    else
+        memo_filled(m, row, way);
+    return set * m->ways + way;
+}
+
+/** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
+static inline uint32_t memo_lookup(struct memo *m, uint64_t tag)
+{
+    uint32_t set = memo_set(m, tag);
+    struct memo_row *row = memo_row_of(m, set);
+    uint32_t way = memo_find(m, row, tag);
+    return way == MEMO_MISS ? MEMO_MISS : memo_hit(m, set, row, way);
+}
+
+/**
+ * Puts @p tag (not 0, not held) in its set and returns its slot, most recently used.
+ * A memo of no entries returns MEMO_MISS.
+ */
+static inline uint32_t memo_insert(struct memo *m, uint64_t tag)
+{
+    uint32_t set = memo_set(m, tag);
+    return m->entries ? memo_fill(m, set, memo_row_of(m, set), tag) : MEMO_MISS;
+}
+
+/** As a lookup, and an insertion where that misses: true if it was held. */
+static inline bool memo_access(struct memo *m, uint64_t tag)
+{
+    uint32_t set = memo_set(m, tag);
+    struct memo_row *row = memo_row_of(m, set);
+    uint32_t way = memo_find(m, row, tag);
+    if (way != MEMO_MISS)
+        memo_hit(m, set, row, way);
+    else
+        memo_fill(m, set, row, tag);
+    return way != MEMO_MISS;
 }
 
 #endif

@@ -126,8 +126,11 @@ void mmu_work_out(struct mmu *m)
         m->keys |= stage->deny_key[kind] != 0;
 }
 
-static void prepare(const struct mmu *m, const struct bus *bus, struct walk *w)
+/* What every attempt of a run has in common. */
+static void prepare(struct mmu *m, const struct bus *bus, struct walk *w)
 {
+    w->lookaside = &m->look;
+    w->tally = &m->tally;
     w->stage = m->stage;
     w->stages = m->stages;
     w->bus = *bus;
@@ -148,22 +151,26 @@ static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit,
                               .leaf = WALK_NO_REF};
 }
 
-static void fill_tlbs(struct mmu *m, const struct found *found, gva_t gva, enum tlb_name l1,
-                      bool held)
+static void fill_tlbs(struct mmu *m, struct walk *w, gva_t gva, enum tlb_name l1, bool held)
 {
     const struct format *f = &m->stage[0].format;
+    const struct found *found = &w->found;
     uint64_t inside = gva & low_bits(f->shift[found->level]);
     struct target target = {
         .hpa = found->hpa - inside, .next = found->next - inside, .rights = found->rights};
-    space_t space = found->rights & LEAF_GLOBAL ? m->global : m->space[0];
-    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held);
-    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target, held);
+    space_t space = m->space[0];
+    struct tlb_hit l2;
+    if (__builtin_expect(found->rights & LEAF_GLOBAL, 0)) {
+        space = m->global;
+        m->look.globals = true;
+    }
+    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held, &w->l1);
+    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target, held, &l2);
 }
 
 /* Counts what the TLBs said to the first attempt, in the rows of the pages it was about. */
-static void count_tlbs(struct mmu *m, gva_t gva, unsigned level)
+static void count_tlbs(struct mmu *m, const struct asked *a, gva_t gva, unsigned level)
 {
-    const struct asked *a = &m->asked;
     if (a->nothing)
         return;
     if (a->l1_level)
@@ -178,7 +185,7 @@ static void count_tlbs(struct mmu *m, gva_t gva, unsigned level)
 
 void mmu_give_up(struct mmu *m, gva_t gva)
 {
-    count_tlbs(m, gva, 1);
+    count_tlbs(m, &m->asked, gva, 1);
 }
 
 /* Whether an entry serves an access of this kind as it is. */
@@ -198,7 +205,7 @@ static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
         asked->l1_level = (uint8_t)hit->level;
         return true;
     }
-    if (!m->look.tlb[TLB_L2].array[0] && !m->look.tlb[TLB_L2].array[1])
+    if (m->look.tlb[TLB_L2].off)
         return false;
     asked->l2 = true;
     NOTE(&m->tally, TLB_L2, 0, 0, 0, gva, 0);
@@ -208,17 +215,14 @@ static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
     return true;
 }
 
-static bool walk_and_fill(struct mmu *m, const struct bus *bus, gva_t gva, unsigned kind,
-                          enum tlb_name l1, bool held, struct walk *w)
+static bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, enum tlb_name l1, bool held,
+                          struct walk *w)
 {
-    prepare(m, bus, w);
-    w->lookaside = &m->look;
-    w->tally = &m->tally;
     NOTE(&m->tally, WALK, 0, 0, 0, gva, 0);
     if (!walk_read(w, gva, kind))
         return false;
     walk_commit(w);
-    fill_tlbs(m, &w->found, gva, l1, held);
+    fill_tlbs(m, w, gva, l1, held);
     return true;
 }
 
@@ -234,8 +238,10 @@ static void renew(struct mmu *m, gva_t gva, unsigned kind, const struct tlb_hit 
 /* Paging off: the identity, and no TLB is asked. */
 static bool identity(struct mmu *m, struct walk *w, gva_t gva)
 {
-    m->asked.nothing = true;
+    m->asked = (struct asked){.nothing = true};
     w->refs = 0;
+    w->l1.memo = NULL;
+    w->renewed = false;
     w->found = (struct found){
         .hpa = gva, .next = gva, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
     return true;
@@ -243,14 +249,22 @@ static bool identity(struct mmu *m, struct walk *w, gva_t gva)
 
 static bool not_canonical(struct mmu *m, struct walk *w, gva_t gva, unsigned kind)
 {
-    m->asked.nothing = true;
+    m->asked = (struct asked){.nothing = true};
     w->refs = 0;
     w->refusal = (struct refusal){.kind = REFUSED_CANONICAL, .access = kind, .ia = gva};
     return false;
 }
 
-bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *access, bool again,
-                   struct walk *w)
+/* An L2 entry serves: L1 gets it too. */
+static void refill_l1(struct mmu *m, gva_t gva, enum tlb_name l1, const struct tlb_hit *hit,
+                      struct walk *w)
+{
+    const struct target *target = &memo_targets(hit->memo)[hit->slot];
+    tlb_fill(&m->look, l1, &m->stage[0].format, gva, hit->space, hit->level, target, false, &w->l1);
+}
+
+/* As mmu_translate, on a walk that is prepared. */
+static bool translate(struct mmu *m, const struct access *access, bool again, struct walk *w)
 {
     gva_t gva = access->gva;
     unsigned kind = kind_of(access);
@@ -262,22 +276,30 @@ bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *ac
     if (!format_canonical(&m->stage[0].format, gva))
         return not_canonical(m, w, gva, kind);
     bool found = ask_tlbs(m, gva, l1, &hit, &asked);
-    if (!again)
-        m->asked = asked;
     if (found && serves(m, memo_targets(hit.memo)[hit.slot].rights, kind)) {
         take(w, m, &hit, gva);
+        w->renewed = false;
+        w->l1 = hit;
         if (!asked.l1_level)
-            tlb_fill(&m->look, l1, &m->stage[0].format, gva,
-                     (space_t)(memo_tags(hit.memo)[hit.slot] >> 48), hit.level,
-                     &memo_targets(hit.memo)[hit.slot], false);
+            refill_l1(m, gva, l1, &hit, w);
     } else {
+        w->renewed = found;
         if (found)
             renew(m, gva, kind, &hit);
-        if (!walk_and_fill(m, bus, gva, kind, l1, found, w))
+        if (!walk_and_fill(m, gva, kind, l1, found, w)) {
+            m->asked = again ? m->asked : asked;
             return false;
+        }
     }
-    count_tlbs(m, gva, w->found.level);
+    count_tlbs(m, again ? &m->asked : &asked, gva, w->found.level);
     return true;
+}
+
+bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *access, bool again,
+                   struct walk *w)
+{
+    prepare(m, bus, w);
+    return translate(m, access, again, w);
 }
 
 void mmu_touch_data(struct mmu *m, const struct bus *bus, const struct access *access,
@@ -291,7 +313,7 @@ void mmu_touch_data(struct mmu *m, const struct bus *bus, const struct access *a
 
 bool mmu_peek(const struct mmu *m, const struct bus *bus, gva_t gva, unsigned kind, struct walk *w)
 {
-    prepare(m, bus, w);
+    prepare((struct mmu *)m, bus, w);
     w->lookaside = NULL;
     w->tally = NULL;
     w->refs = 0;
@@ -313,8 +335,7 @@ struct window {
     gva_t base;
     uint64_t bytes;     /* of the page; 0: closed */
     const uint8_t *ops; /* by access.flags, bit op: needs no second look */
-    struct memo *memo;
-    unsigned level;
+    struct tlb_hit entry;
 };
 
 struct windows {
@@ -332,37 +353,28 @@ static void flush_hits(struct mmu *m, struct windows *win)
         if (!n)
             continue;
         unsigned access = SLOT(ACCESS, 0, 0, op);
-        unsigned hit = SLOT(TLB_HIT, 0, of->level, op == OP_EXEC ? TLB_L1I : TLB_L1D);
+        unsigned hit = SLOT(TLB_HIT, 0, of->entry.level, op == OP_EXEC ? TLB_L1I : TLB_L1D);
         m->tally.count[access] += n;
         m->tally.count[hit] += n;
         m->tally.cycles += n * (m->tally.price[access] + m->tally.price[hit]);
-        memo_reuse(of->memo, n);
+        memo_reuse(of->entry.memo, of->entry.slot, n);
     }
     win->hits = 0;
 }
 
 /* Opens a window on the base page that was just translated, if it is in the L1 TLB. */
-static void open_window(struct mmu *m, struct window *win, enum tlb_name l1, unsigned level,
-                        gva_t gva)
+static void open_window(const struct mmu *m, struct window *win, const struct walk *w, gva_t gva)
 {
-    const struct tlb *tlb = &m->look.tlb[l1];
-    const struct format *f = &m->stage[0].format;
     win->bytes = 0;
-    if (!level || level > PAGE_CLASSES || !tlb->array[level - 1])
+    if (!w->l1.memo)
         return;
-    struct memo *memo = memo_at(&m->look, tlb->array[level - 1]);
-    uint64_t tag = memo_tags(memo)[memo->recent], number = page_number(f, level, gva);
-    uint32_t rights = memo_targets(memo)[memo->recent].rights;
-    if (tag != tag_of(m->space[0], level - 1, number) &&
-        tag != tag_of(m->global, level - 1, number))
-        return;
+    uint32_t rights = memo_targets(w->l1.memo)[w->l1.slot].rights;
     if (m->keys && rights & MAY_USER) /* the key decides: look each time */
         return;
     win->ops = m->served[rights & (MAY_ALL | LEAF_DIRTY)];
-    win->bytes = (uint64_t)1 << f->shift[1];
+    win->bytes = (uint64_t)1 << m->stage[0].format.shift[1];
     win->base = gva & ~(win->bytes - 1);
-    win->memo = memo;
-    win->level = level;
+    win->entry = w->l1;
 }
 
 static bool in_window(const struct window *win, const struct access *a)
@@ -394,7 +406,8 @@ static bool same_block(const struct window *win, const struct access *like, cons
 }
 
 /* How many of the first @p n accesses, all of @p process, the windows serve. */
-static size_t run_in_windows(struct windows *win, const struct access *a, size_t n, uint16_t process)
+static size_t run_in_windows(struct windows *win, const struct access *a, size_t n,
+                             uint16_t process)
 {
     uint64_t hits = 0;
     size_t i = 0, most = n < low_bits(LANE) ? n : low_bits(LANE); /* lanes must not overflow */
@@ -425,6 +438,7 @@ size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, siz
 {
     struct windows win = {0};
     bool windows = !m->tally.sink && !m->look.program_data;
+    prepare(m, bus, w);
     for (size_t i = 0; i < n;) {
         const struct access *x = &a[i];
         size_t served = windows ? run_in_windows(&win, x, n - i, process) : 0;
@@ -438,14 +452,13 @@ size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, siz
             return i;
         *stop = STOP_REFUSED;
         NOTE(&m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
-        if (!mmu_translate(m, bus, x, false, w))
+        if (!translate(m, x, false, w))
             return i;
         mmu_touch_data(m, bus, x, w);
-        if (windows && w->refs) /* the walk may have dropped the other window's entry */
+        if (windows && w->renewed) /* the other window's entry may be gone */
             win.of[0].bytes = win.of[1].bytes = 0;
         if (windows)
-            open_window(m, &win.of[x->op == OP_EXEC], x->op == OP_EXEC ? TLB_L1I : TLB_L1D,
-                        w->found.level, x->gva);
+            open_window(m, &win.of[x->op == OP_EXEC], w, x->gva);
         i++;
     }
     *stop = STOP_DONE;

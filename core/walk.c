@@ -41,8 +41,8 @@ static void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent
         if (slot != MEMO_MISS) {
             const struct target *target = &memo_targets(memo)[slot];
             NOTE(w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
-            *d = (struct descent){level - 1, target->next, true, target->hpa, target->rights,
-                                  WALK_NO_REF};
+            *d = (struct descent){level - 1,   target->next,   true,
+                                  target->hpa, target->rights, WALK_NO_REF};
             return;
         }
         NOTE(w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
@@ -127,12 +127,14 @@ static bool catch_up(struct walk *w, struct ref *ref)
 }
 
 /* Notes A (and D) bits that the commit will set. */
-static bool mark(struct walk *w, int16_t i, uint64_t bits)
+static inline bool mark(struct walk *w, int16_t i, uint64_t bits)
 {
     struct ref *ref = &w->ref[i];
     uint64_t missing = bits & ~(ref->entry | ref->set);
+    if (__builtin_expect(!missing, 1))
+        return true;
     ref->set |= missing;
-    return !missing || ((!ref->behind || catch_up(w, ref)) && write_through(w, i));
+    return (!ref->behind || catch_up(w, ref)) && write_through(w, i);
 }
 
 /*
@@ -162,8 +164,9 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
 {
     const struct format *f = &w->stage[s].format;
     uint64_t address = d->table + format_offset(f, d->level, ia);
-    struct found table = {.hpa = d->cached ? d->host + (address - d->table) : address,
-                          .leaf = WALK_NO_REF};
+    struct found table;
+    table.hpa = d->cached ? d->host + (address - d->table) : address;
+    table.leaf = WALK_NO_REF;
     if (!d->cached && s + 1 < w->stages &&
         !translate(w, s + 1, address, KIND_READ | KIND_USER, &table)) {
         w->refusal.on_table |= w->refusal.depth == s + 1;
@@ -172,19 +175,20 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     assert(w->refs < WALK_REFS);
     int16_t i = (int16_t)w->refs++;
     struct ref *ref = &w->ref[i];
-    *ref = (struct ref){.at = table.hpa,
-                        .ia = ia,
-                        .table_ia = address,
-                        .depth = (uint8_t)s,
-                        .level = (uint8_t)d->level,
-                        .behind = d->cached && !(d->rights & LEAF_DIRTY),
-                        .parent = d->parent,
-                        .under = table.leaf,
-                        .onward = WALK_NO_REF};
+    ref->at = table.hpa;
+    ref->set = 0;
+    ref->ia = ia;
+    ref->table_ia = address;
+    ref->depth = (uint8_t)s;
+    ref->level = (uint8_t)d->level;
+    ref->behind = d->cached && !(d->rights & LEAF_DIRTY);
+    ref->parent = d->parent;
+    ref->under = table.leaf;
+    ref->onward = WALK_NO_REF;
     read_entry(w, ref, f->entry_bytes);
+    ref->leaf = format_is_leaf(f, d->level, ref->entry);
     if (!format_present(f, ref->entry))
         return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, ref->entry);
-    ref->leaf = format_is_leaf(f, d->level, ref->entry);
     if (ref->entry & f->reserved[d->level][ref->leaf])
         return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, ref->entry);
     ref->rights = format_rights(f, ref->leaf, ref->entry) & (d->rights | ~(uint32_t)MAY_ALL);
@@ -244,30 +248,40 @@ static bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t 
     }
 }
 
-/* Stage s of the chain and the stages under it: one more recursion per table and for the data. */
-static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+/* What a stage's own leaf makes of the address. */
+static bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+{
+    const struct format *f = &w->stage[s].format;
+    bool write = (kind & KIND_OP) == KIND_WRITE;
+    int16_t leaf;
+    if (!descend(w, s, ia, kind, &leaf) || !check_rights(w, leaf, kind) ||
+        !mark(w, leaf, f->accessed | (write ? f->dirty : 0)))
+        return false;
+    const struct ref *ref = &w->ref[leaf];
+    found->level = ref->level;
+    found->shift = f->shift[ref->level];
+    found->rights = ref->rights | (write ? LEAF_DIRTY : 0);
+    found->leaf = leaf;
+    found->next = format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
+    found->hpa = found->next;
+    return true;
+}
+
+/* The identity: past the last stage, and for a stage without levels. */
+static void translate_to_itself(ia_t ia, struct found *found)
 {
     *found = (struct found){
         .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
-    if (s == w->stages)
-        return true;
-    const struct format *f = &w->stage[s].format;
-    if (f->levels) {
-        int16_t leaf;
-        bool write = (kind & KIND_OP) == KIND_WRITE;
-        if (!descend(w, s, ia, kind, &leaf) || !check_rights(w, leaf, kind) ||
-            !mark(w, leaf, f->accessed | (write ? f->dirty : 0)))
-            return false;
-        const struct ref *ref = &w->ref[leaf];
-        found->level = ref->level;
-        found->shift = f->shift[ref->level];
-        found->rights = ref->rights | (write ? LEAF_DIRTY : 0);
-        found->leaf = leaf;
-        found->next =
-            format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
-    }
-    found->hpa = found->next;
-    if (s + 1 == w->stages)
+}
+
+/* Stage s of the chain and the stages under it: one more recursion per table and for the data. */
+static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+{
+    if (s == w->stages || !w->stage[s].format.levels)
+        translate_to_itself(ia, found);
+    else if (!translate_here(w, s, ia, kind, found))
+        return false;
+    if (s + 1 >= w->stages)
         return true;
     struct found below;
     if (!translate(w, s + 1, found->next, kind | KIND_USER, &below))

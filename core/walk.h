@@ -72,6 +72,8 @@ struct walk {
     unsigned refs;
     struct refusal refusal;
     struct found found;
+    struct tlb_hit l1; /**< the L1 TLB's entry for it now; its memo is NULL if it keeps none */
+    bool renewed;      /**< a TLB entry was there, but had to be dropped or renewed */
     struct skip {
         uint8_t level; /**< level at which stage 0 began; levels above were skipped */
         hpa_t table;

@@ -1,0 +1,52 @@
+/**
+ * @file
+ * The order in which up to 16 ways were used, in one word: a nibble per way number, the most recent
+ * lowest. Moving a way to the front is arithmetic, not a loop. Nibbles past the last way hold
+ * anything.
+ */
+#ifndef CORE_ORDER_H
+#define CORE_ORDER_H
+
+#include <stdint.h>
+
+enum { ORDER_WAYS = 16 };
+
+/** Way 0 goes next, then 1, and so on. */
+static inline uint64_t order_start(uint32_t ways)
+{
+    uint64_t order = 0;
+    for (uint32_t i = 0; i < ways; i++)
+        order |= (uint64_t)(ways - 1 - i) << (4 * i);
+    return order;
+}
+
+/** The way that goes next. */
+static inline uint32_t order_last(uint64_t order, uint32_t ways)
+{
+    return order >> (4 * (ways - 1)) & 15;
+}
+
+/** Bit position of a way's nibble: the lowest zero nibble once the way is xored away. */
+static inline unsigned order_find(uint64_t order, uint32_t way)
+{
+    const uint64_t ones = UINT64_C(0x1111111111111111);
+    uint64_t x = order ^ way * ones;
+    return (unsigned)__builtin_ctzll((x - ones) & ~x & ones << 3) - 3;
+}
+
+static inline uint64_t order_to_front(uint64_t order, uint32_t way)
+{
+    unsigned at = order_find(order, way);
+    uint64_t below = ((uint64_t)1 << at) - 1, upto = ((uint64_t)16 << at) - 1;
+    return (order & ~upto) | (order & below) << 4 | way;
+}
+
+static inline uint64_t order_to_back(uint64_t order, uint32_t way, uint32_t ways)
+{
+    unsigned at = order_find(order, way), back = 4 * (ways - 1);
+    uint64_t below = ((uint64_t)1 << at) - 1;
+    uint64_t closed = (order & below) | (order >> 4 & ~below);
+    return (closed & (((uint64_t)1 << back) - 1)) | (uint64_t)way << back;
+}
+
+#endif
