@@ -137,15 +137,15 @@ const struct command command_run = {
     .name = "run",
     .arguments = "SCENARIO",
     .summary = "run a scenario and print its statistics",
-    .text = "Does the script's items in order, then runs the workloads to their end; items with\n"
-            "\"at\" are placed among them. The scenario may be - for standard input.\n"
+    .text = "Does the script's items in order, then runs the workloads to their end; items\n"
+            "with \"at\" are placed among them. The scenario may be -, standard input.\n"
             "\n"
             "With --outcomes - the lines come first on standard output, then the statistics.\n"
             "--format csv prints rows of name,value, named by their path in the JSON:\n"
             "  tlb.l1d.4KiB.hits,1000\n"
             "\n"
-            "The same scenario prints the same bytes, always. Counts are exact; cycles, and what\n"
-            "caches of a certain size hold, are a model's: see docs/MODEL.md.",
+            "The same scenario prints the same bytes, always. Counts are exact; cycles, and\n"
+            "what caches of a certain size hold, are a model's: see docs/MODEL.md.",
     .options = options,
     .least = 1,
     .most = 1,

@@ -128,12 +128,12 @@ const struct command command_walk = {
     .name = "walk",
     .arguments = "SCENARIO",
     .summary = "show one access, entry by entry, with what each step costs",
-    .text = "The access is of one byte. It meets the scenario as set up, after its script, but\n"
-            "before its workloads (and so before script items with \"at\").\n"
+    .text = "The access is of one byte. It meets the scenario as set up, after its script,\n"
+            "but before its workloads (and so before script items with \"at\").\n"
             "\n"
             "Entries that a cache made unnecessary are listed too, with the cache that did.\n"
-            "Faults that the guest OS answers are listed; the rest is about the attempt after\n"
-            "them. The exit code is 0 whatever becomes of the access.",
+            "Faults that the guest OS answers are listed; the rest is about the attempt\n"
+            "after them. The exit code is 0 whatever becomes of the access.",
     .options = options,
     .least = 1,
     .most = 1,

@@ -7,6 +7,7 @@ const struct command *const commands[] = {
     &command_record,
     &command_replay,
     &command_convert,
+    &command_diff,
     &command_check,
     &command_machines,
     &command_modes,

@@ -203,19 +203,19 @@ static void print_cycles(const struct walk_report *r, FILE *out)
     } parts[] = {
         {EVENT_ACCESS, "access"}, {EVENT_TLB_L2, "L2 TLB"},      {EVENT_STRUCTURE_HIT, "cache"},
         {EVENT_REF, "entries"},   {EVENT_SET_ACCESSED, "set A"}, {EVENT_SET_DIRTY, "set D"},
-        {EVENT_DATA, "data"},     {EVENT_FAULT, "fault"},
+        {EVENT_DATA, "data"},     {EVENT_FAULT, "fault"},        {EVENT_GUEST_FAULT, "guest OS"},
     };
-    const char *between = "(";
-    fprintf(out, "cycles: %" PRIu64 " ", r->cycles);
+    const char *between = " = ";
+    fprintf(out, "cycles: %" PRIu64, r->cycles);
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         cycles_t cycles;
         walk_report_count(r, parts[i].kind, &cycles);
-        if (!cycles)
+        if (!cycles || cycles == r->cycles)
             continue;
         fprintf(out, "%s%" PRIu64 " %s", between, cycles, parts[i].what);
         between = " + ";
     }
-    fputs(*between == '(' ? "\n" : ")\n", out);
+    fputs("\n", out);
 }
 
 static void print_end(const struct walk_report *r, FILE *out)
@@ -245,8 +245,8 @@ static void print_handled(const struct walk_report *r, FILE *out)
                 r->handled[i].value, refusal_name((enum refusal_kind)r->handled[i].detail),
                 format_level_name(&r->stage.format, r->handled[i].level));
     if (r->stale)
-        fputs("STALE: the tables by now say something else; a cache still has what they said\n"
-              "(entries marked *). The guest has not invalidated it.\n",
+        fputs("STALE: the tables by now say something else, but a cache still has what they said,\n"
+              "as the guest has not invalidated it (* marks entries of the two ways)\n",
               out);
 }
 
@@ -264,8 +264,8 @@ static void print_root(const struct walk_report *r, FILE *out)
     if (f->registers) {
         unsigned i = (unsigned)(r->item.access.gva >> f->shift[f->levels] &
                                 low_bits(f->index_bits[f->levels]));
-        fprintf(out, "%s register %u = 0x%" PRIx64 " (a register: no memory is read)\n",
-                format_level_name(f, f->levels), i, r->stage.top[i]);
+        fprintf(out, "PDPTE register %u = 0x%" PRIx64 " (a register: no memory is read)\n", i,
+                r->stage.top[i]);
     }
     fputs("\n", out);
 }
