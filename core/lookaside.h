@@ -107,8 +107,9 @@ void lookaside_flush_data(struct lookaside *);
 /* ---- the hot part ---- */
 
 /** Looks a page up, in @p space and then among the globals of @p global. Uses the entry. */
-static inline bool tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f,
-                              gva_t gva, space_t space, space_t global, struct tlb_hit *hit)
+static inline __attribute__((always_inline)) bool
+tlb_lookup(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva,
+           space_t space, space_t global, struct tlb_hit *hit)
 {
     const struct tlb *tlb = &la->tlb[name];
     for (unsigned levels = tlb->levels; levels; levels &= levels - 1) {
@@ -135,9 +136,9 @@ static inline bool tlb_lookup(struct lookaside *la, enum tlb_name name, const st
  * is a fragment of already. @p held: the TLB may hold the page, and then its entry is renewed.
  * @p hit: the entry; its memo is NULL if the TLB keeps no such page.
  */
-static inline void tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f,
-                            gva_t gva, space_t space, unsigned level, const struct target *target,
-                            bool held, struct tlb_hit *hit)
+static inline __attribute__((always_inline)) void
+tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t gva, space_t space,
+         unsigned level, const struct target *target, bool held, struct tlb_hit *hit)
 {
     struct tlb *tlb = &la->tlb[name];
     const struct tlb_place *place = &tlb->place[level];

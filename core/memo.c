@@ -53,14 +53,16 @@ static size_t lay_out(struct memo *m, const struct shape *shape, bool targets)
     m->entries = shape->entries;
     m->ways = shape->ways ? shape->ways : shape->entries;
     m->sets = m->ways ? m->entries / m->ways : 0;
-    m->words = (m->ways + 7) / 8;
+    m->words = (m->ways + MEMO_GROUP - 1) / MEMO_GROUP * (MEMO_GROUP / 8);
+    m->words = m->words ? m->words : MEMO_GROUP / 8; /* an empty memo has a row to search, too */
     for (m->leaves = 1; m->leaves < m->ways;)
         m->leaves *= 2;
     size_t policy = (policy_bytes(shape, m->ways, m->leaves) + 7) & ~(size_t)7;
     m->policy = m->words + m->ways;
     m->row_bytes = (uint32_t)(m->policy * sizeof(uint64_t) + policy);
     m->rows = (uint32_t)((sizeof *m + 15) & ~(size_t)15);
-    m->targets = (uint32_t)((m->rows + (size_t)m->sets * m->row_bytes + 15) & ~(size_t)15);
+    size_t rows = m->sets ? m->sets : 1;
+    m->targets = (uint32_t)((m->rows + rows * m->row_bytes + 15) & ~(size_t)15);
     m->bytes = m->targets + (uint32_t)(targets ? m->entries * sizeof(struct target) : 0);
     return m->bytes = (m->bytes + 15) & ~15u;
 }
@@ -78,6 +80,7 @@ void memo_init(struct memo *m, const struct shape *shape, bool targets, uint64_t
     assert(!in_order(shape->replacement) || m->ways <= UINT16_MAX + 1);
     m->replacement = shape->replacement;
     m->by_order = shape->replacement == REPLACE_LRU && m->ways <= ORDER_WAYS;
+    m->last = (uint8_t)(m->ways ? 4 * (m->ways - 1) : 0);
     m->rng.state = seed;
     if (m->sets && !(m->sets & (m->sets - 1)))
         m->mask = m->sets - 1;
@@ -167,10 +170,10 @@ static uint32_t least_used(const struct memo *m, struct memo_row *row)
 /* The lowest invalid way, or one that is none. */
 static uint32_t invalid_way(const struct memo *m, const struct memo_row *row)
 {
-    for (uint32_t word = 0; word < m->words; word++) {
-        uint64_t x = row->marks[word], zero = (x - MEMO_ONES) & ~x & MEMO_ONES << 7;
-        if (zero)
-            return word * 8 + (uint32_t)__builtin_ctzll(zero) / 8;
+    for (uint32_t way = 0; way < m->ways; way += MEMO_GROUP) {
+        uint32_t invalid = memo_marked(&row->marks[way / 8], 0);
+        if (invalid)
+            return way + (uint32_t)__builtin_ctz(invalid);
     }
     return m->ways;
 }
@@ -308,7 +311,7 @@ static void reset_order(const struct memo *m, struct memo_row *row)
 
 void memo_flush(struct memo *m)
 {
-    memset((char *)m + m->rows, 0, (size_t)m->sets * m->row_bytes);
+    memset((char *)m + m->rows, 0, m->targets - m->rows);
     for (uint32_t set = 0; in_order(m->replacement) && set < m->sets; set++)
         reset_order(m, memo_row_of(m, set));
 }

@@ -8,12 +8,17 @@
  * last). Not modelled: hashed set selection, banks, ports.
  *
  * A memo and its arrays are one block without pointers: copying memo_bytes() bytes copies it.
- * Nothing here allocates; no lookup divides. A search compares one byte per way, its mark, eight at
- * a time, before it compares tags. A set's marks, tags and order stand together. Recency is a word
- * of nibbles per set up to 16 ways and a linked list of way numbers beyond, so no long row moves.
+ * Nothing here allocates; no lookup divides. A search compares one byte per way, its mark, sixteen
+ * at a time, before it compares tags. A set's marks, tags and order stand together. Recency is a
+ * word of nibbles per set up to 16 ways and a linked list of way numbers beyond, so no long row
+ * moves.
  */
 #ifndef CORE_MEMO_H
 #define CORE_MEMO_H
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "core/addr.h"
 #include "core/order.h"
@@ -59,9 +64,10 @@ struct memo {
     uint64_t reciprocal; /**< floor(2^64 / sets) where it is not, else 0 */
     uint32_t rows;       /**< offset of the first set's row from this struct */
     uint32_t row_bytes;
-    uint32_t words; /**< of marks in a row */
+    uint32_t words; /**< that the marks of a row take */
     uint32_t ways;
     uint32_t policy; /**< words from the start of a row to what the policy keeps */
+    uint8_t last;    /**< bit position in that word of the way that goes next */
     bool by_order;   /**< LRU within ORDER_WAYS: the policy keeps one word, and that is all */
     enum replacement replacement;
     uint32_t targets; /**< offset of the targets */
@@ -113,7 +119,7 @@ static inline struct target *memo_targets(const struct memo *m)
 
 /* ---- the hot part ---- */
 
-#define MEMO_ONES UINT64_C(0x0101010101010101)
+enum { MEMO_GROUP = 16 }; /* marks compared at once; rows are padded to it */
 
 /** Key mod sets where sets is no power of two. */
 uint32_t memo_set_by_reciprocal(const struct memo *, uint64_t tag);
@@ -148,43 +154,57 @@ static inline uint8_t memo_mark(uint64_t tag)
     return (uint8_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57);
 }
 
-/** The way of a row that holds @p tag, or MEMO_MISS. */
+/** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
+static inline uint32_t memo_marked(const uint64_t *marks, uint8_t mark)
+{
+#ifdef __SSE2__
+    __m128i wanted = _mm_set1_epi8((char)mark);
+    __m128i row = _mm_loadu_si128((const __m128i *)(const void *)marks);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(row, wanted));
+#else
+    uint32_t found = 0;
+    for (unsigned i = 0; i < MEMO_GROUP; i++)
+        found |= (uint32_t)(((const uint8_t *)marks)[i] == mark) << i;
+    return found;
+#endif
+}
+
+/** The way of a row that holds @p tag, or MEMO_MISS. Marks say which tags to compare. */
 static inline uint32_t memo_find(const struct memo *m, struct memo_row *row, uint64_t tag)
 {
-    const uint64_t wanted = memo_mark(tag) * MEMO_ONES;
-    for (uint32_t word = 0; word < m->words; word++) {
-        /* Zero bytes are candidates, and some bytes above one: the tags decide. */
-        uint64_t x = row->marks[word] ^ wanted;
-        for (uint64_t zero = (x - MEMO_ONES) & ~x & MEMO_ONES << 7; zero; zero &= zero - 1) {
-            uint32_t way = word * 8 + (uint32_t)__builtin_ctzll(zero) / 8;
-            if (memo_row_tags(m, row)[way] == tag)
-                return way;
-        }
-    }
+    const uint8_t mark = memo_mark(tag);
+    const uint64_t *tags = memo_row_tags(m, row);
+    uint32_t way = 0;
+    do {
+        for (uint32_t found = memo_marked(&row->marks[way / 8], mark); found; found &= found - 1)
+            if (tags[way + (uint32_t)__builtin_ctz(found)] == tag)
+                return way + (uint32_t)__builtin_ctz(found);
+        way += MEMO_GROUP;
+    } while (__builtin_expect(way < m->ways, 0));
     return MEMO_MISS;
 }
 
-static inline uint32_t memo_hit(struct memo *m, uint32_t set, struct memo_row *row, uint32_t way)
+static inline void memo_hit(const struct memo *m, struct memo_row *row, uint32_t way)
 {
     uint64_t *order = &row->marks[m->policy];
     if (__builtin_expect(m->by_order, 1))
         *order = order_to_front(*order, way);
     else
         memo_used(m, row, way);
-    return set * m->ways + way;
 }
 
-static inline uint32_t memo_fill(struct memo *m, uint32_t set, struct memo_row *row, uint64_t tag)
+/** Fills the way to be replaced, and returns it. */
+static inline uint32_t memo_fill(struct memo *m, struct memo_row *row, uint64_t tag)
 {
     uint64_t *order = &row->marks[m->policy];
-    uint32_t way = m->by_order ? order_last(*order, m->ways) : memo_victim(m, row);
+    uint32_t way = m->by_order ? (uint32_t)(*order >> m->last & 15) : memo_victim(m, row);
     ((uint8_t *)row->marks)[way] = memo_mark(tag);
     memo_row_tags(m, row)[way] = tag;
     if (__builtin_expect(m->by_order, 1))
         *order = *order << 4 | way; /* the last becomes the first: the others move up by one */
     else
         memo_filled(m, row, way);
-    return set * m->ways + way;
+    return way;
 }
 
 /** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
@@ -193,7 +213,10 @@ static inline uint32_t memo_lookup(struct memo *m, uint64_t tag)
     uint32_t set = memo_set(m, tag);
     struct memo_row *row = memo_row_of(m, set);
     uint32_t way = memo_find(m, row, tag);
-    return way == MEMO_MISS ? MEMO_MISS : memo_hit(m, set, row, way);
+    if (way == MEMO_MISS)
+        return MEMO_MISS;
+    memo_hit(m, row, way);
+    return set * m->ways + way;
 }
 
 /**
@@ -203,7 +226,7 @@ static inline uint32_t memo_lookup(struct memo *m, uint64_t tag)
 static inline uint32_t memo_insert(struct memo *m, uint64_t tag)
 {
     uint32_t set = memo_set(m, tag);
-    return m->entries ? memo_fill(m, set, memo_row_of(m, set), tag) : MEMO_MISS;
+    return m->entries ? set * m->ways + memo_fill(m, memo_row_of(m, set), tag) : MEMO_MISS;
 }
 
 /** As a lookup, and an insertion where that misses: true if it was held. */
@@ -213,9 +236,9 @@ static inline bool memo_access(struct memo *m, uint64_t tag)
     struct memo_row *row = memo_row_of(m, set);
     uint32_t way = memo_find(m, row, tag);
     if (way != MEMO_MISS)
-        memo_hit(m, set, row, way);
+        memo_hit(m, row, way);
     else
-        memo_fill(m, set, row, tag);
+        memo_fill(m, row, tag);
     return way != MEMO_MISS;
 }
 

@@ -151,7 +151,7 @@ static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit,
                               .leaf = WALK_NO_REF};
 }
 
-static void fill_tlbs(struct mmu *m, struct walk *w, gva_t gva, enum tlb_name l1, bool held)
+static inline void fill_tlbs(struct mmu *m, struct walk *w, gva_t gva, enum tlb_name l1, bool held)
 {
     const struct format *f = &m->stage[0].format;
     const struct found *found = &w->found;

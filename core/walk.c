@@ -26,10 +26,16 @@ static bool refuse(struct walk *w, unsigned s, enum refusal_kind kind, unsigned 
 
 static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found);
 
+/*
+ * One walk, compiled twice. `alone` is a constant where these are called: true for the plain case
+ * (a chain of one stage, structure caches by address, no peek), whose tests then cost nothing.
+ */
+#define INLINE static inline __attribute__((always_inline))
+
 /* ---- the parts of one stage's descent ---- */
 
 /* Structure caches by address: the lowest level that knows the way starts the walk. */
-static void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d)
+INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d)
 {
     const struct format *f = &w->stage[s].format;
     for (unsigned level = 2; level <= f->levels; level++) {
@@ -63,11 +69,11 @@ static bool start_from_registers(struct walk *w, unsigned s, ia_t ia, unsigned k
     return true;
 }
 
-static bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d)
+INLINE bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d, bool alone)
 {
     const struct format *f = &w->stage[s].format;
     *d = (struct descent){f->levels, w->stage[s].root, false, 0, MAY_ALL, WALK_NO_REF};
-    if (w->lookaside && !w->lookaside->by_entry)
+    if (alone || (w->lookaside && !w->lookaside->by_entry))
         start_from_cache(w, s, ia, d);
     if (s == 0)
         w->skip.level = (uint8_t)d->level, w->skip.table = d->cached ? d->host : d->table;
@@ -87,14 +93,14 @@ static bool served_by_structure(struct walk *w, const struct ref *ref)
     return false;
 }
 
-static void read_entry(struct walk *w, struct ref *ref, unsigned bytes)
+INLINE void read_entry(struct walk *w, struct ref *ref, unsigned bytes, bool alone)
 {
     ref->entry = mem_holds(w->bus.mem, ref->at, bytes) ? mem_load(w->bus.mem, ref->at, bytes) : 0;
-    if (!w->lookaside)
+    if (!alone && !w->lookaside)
         return;
+    bool kept = !alone && served_by_structure(w, ref);
     ref->server =
-        (uint8_t)(served_by_structure(w, ref) ? SERVED_STRUCTURE
-                                              : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
+        (uint8_t)(kept ? SERVED_STRUCTURE : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
     NOTE(w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
 }
 
@@ -127,14 +133,14 @@ static bool catch_up(struct walk *w, struct ref *ref)
 }
 
 /* Notes A (and D) bits that the commit will set. */
-static inline bool mark(struct walk *w, int16_t i, uint64_t bits)
+INLINE bool mark(struct walk *w, int16_t i, uint64_t bits, bool alone)
 {
     struct ref *ref = &w->ref[i];
     uint64_t missing = bits & ~(ref->entry | ref->set);
     if (__builtin_expect(!missing, 1))
         return true;
     ref->set |= missing;
-    return (!ref->behind || catch_up(w, ref)) && write_through(w, i);
+    return alone || ((!ref->behind || catch_up(w, ref)) && write_through(w, i));
 }
 
 /*
@@ -152,22 +158,22 @@ static bool write_through(struct walk *w, int16_t i)
             w->refusal.on_table = under == w->ref[i].under;
             return false;
         }
-        if (!mark(w, under, stage->format.dirty))
+        if (!mark(w, under, stage->format.dirty, false))
             return false;
     }
     return true;
 }
 
 /* Translates the entry's address, reads it, and checks that it is well-formed. */
-static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d,
-                       int16_t *at)
+INLINE bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d,
+                       int16_t *at, bool alone)
 {
     const struct format *f = &w->stage[s].format;
     uint64_t address = d->table + format_offset(f, d->level, ia);
     struct found table;
     table.hpa = d->cached ? d->host + (address - d->table) : address;
     table.leaf = WALK_NO_REF;
-    if (!d->cached && s + 1 < w->stages &&
+    if (!alone && !d->cached && s + 1 < w->stages &&
         !translate(w, s + 1, address, KIND_READ | KIND_USER, &table)) {
         w->refusal.on_table |= w->refusal.depth == s + 1;
         return false;
@@ -181,11 +187,11 @@ static bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     ref->table_ia = address;
     ref->depth = (uint8_t)s;
     ref->level = (uint8_t)d->level;
-    ref->behind = d->cached && !(d->rights & LEAF_DIRTY);
+    ref->behind = !alone && d->cached && !(d->rights & LEAF_DIRTY);
     ref->parent = d->parent;
     ref->under = table.leaf;
     ref->onward = WALK_NO_REF;
-    read_entry(w, ref, f->entry_bytes);
+    read_entry(w, ref, f->entry_bytes, alone);
     ref->leaf = format_is_leaf(f, d->level, ref->entry);
     if (!format_present(f, ref->entry))
         return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, ref->entry);
@@ -214,34 +220,37 @@ static unsigned denying_level(const struct walk *w, int16_t leaf, unsigned kind)
     return level;
 }
 
-static bool check_rights(struct walk *w, int16_t leaf, unsigned kind)
+static bool deny(struct walk *w, int16_t leaf, unsigned kind)
 {
     const struct ref *ref = &w->ref[leaf];
     const struct stage *stage = &w->stage[ref->depth];
-    if (stage_allows(stage, kind, ref->rights))
-        return true;
     refuse(w, ref->depth, REFUSED_PROTECTION, denying_level(w, leaf, kind), ref->ia, kind,
            ref->entry);
     w->refusal.key = stage_key_denies(stage, kind, ref->rights);
     return false;
 }
 
+INLINE bool check_rights(struct walk *w, unsigned s, int16_t leaf, unsigned kind)
+{
+    return stage_allows(&w->stage[s], kind, w->ref[leaf].rights) || deny(w, leaf, kind);
+}
+
 /* ---- one stage, and everything under it ---- */
 
 /* Down to the leaf of stage s; marks A on the way. */
-static bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t *leaf)
+INLINE bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t *leaf, bool alone)
 {
     const struct format *f = &w->stage[s].format;
     struct descent d;
-    if (!start(w, s, ia, kind, &d))
+    if (!start(w, s, ia, kind, &d, alone))
         return false;
     for (;;) {
-        if (!read_level(w, s, ia, kind, &d, leaf))
+        if (!read_level(w, s, ia, kind, &d, leaf, alone))
             return false;
         const struct ref *ref = &w->ref[*leaf];
         if (ref->leaf)
             return true;
-        if (!mark(w, *leaf, f->accessed))
+        if (!mark(w, *leaf, f->accessed, alone))
             return false;
         uint64_t table = format_address(f, d.level, false, ref->entry);
         d = (struct descent){d.level - 1, table, false, 0, ref->rights, *leaf};
@@ -249,13 +258,14 @@ static bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t 
 }
 
 /* What a stage's own leaf makes of the address. */
-static bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+INLINE bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found,
+                           bool alone)
 {
     const struct format *f = &w->stage[s].format;
     bool write = (kind & KIND_OP) == KIND_WRITE;
     int16_t leaf;
-    if (!descend(w, s, ia, kind, &leaf) || !check_rights(w, leaf, kind) ||
-        !mark(w, leaf, f->accessed | (write ? f->dirty : 0)))
+    if (!descend(w, s, ia, kind, &leaf, alone) || !check_rights(w, s, leaf, kind) ||
+        !mark(w, leaf, f->accessed | (write ? f->dirty : 0), alone))
         return false;
     const struct ref *ref = &w->ref[leaf];
     found->level = ref->level;
@@ -279,7 +289,7 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
 {
     if (s == w->stages || !w->stage[s].format.levels)
         translate_to_itself(ia, found);
-    else if (!translate_here(w, s, ia, kind, found))
+    else if (!translate_here(w, s, ia, kind, found, false))
         return false;
     if (s + 1 >= w->stages)
         return true;
@@ -293,11 +303,17 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
     return true;
 }
 
+static bool is_alone(const struct walk *w)
+{
+    return w->stages == 1 && w->stage[0].format.levels && w->lookaside && !w->lookaside->by_entry;
+}
+
 bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 {
     w->refs = 0;
     w->skip.level = 0;
-    return translate(w, 0, ia, kind, &w->found);
+    return is_alone(w) ? translate_here(w, 0, ia, kind, &w->found, true)
+                       : translate(w, 0, ia, kind, &w->found);
 }
 
 /* ---- committing ---- */
@@ -317,7 +333,7 @@ static void set_bits(struct walk *w, const struct ref *ref)
         NOTE(w->tally, SET_DIRTY, ref->depth, ref->level, 0, ref->at, entry);
 }
 
-static void insert_structure(struct walk *w, unsigned depth, unsigned level, uint64_t number,
+INLINE void insert_structure(struct walk *w, unsigned depth, unsigned level, uint64_t number,
                              const struct target *target, bool held)
 {
     struct memo *memo = memo_at(w->lookaside, w->lookaside->structure[depth][level]);
@@ -342,38 +358,50 @@ static void refresh_structure(struct walk *w, const struct ref *ref)
         memo_targets(memo)[slot].rights |= LEAF_DIRTY;
 }
 
-/* By address: what the entry above this one led to. By entry: the entry itself. */
-static void fill_structure(struct walk *w, const struct ref *ref)
+/* By entry: the entry itself. */
+static void keep_entry(struct walk *w, const struct ref *ref)
 {
-    const uint32_t *offsets = w->lookaside->structure[ref->depth];
-    const struct format *f = &w->stage[ref->depth].format;
-    if (w->lookaside->by_entry) {
-        if (offsets[ref->level] && !ref->leaf && ref->server != SERVED_STRUCTURE)
-            insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0}, true);
-        return;
-    }
-    if (ref->parent == WALK_NO_REF) {
-        if (ref->under != WALK_NO_REF)
-            refresh_structure(w, ref);
-        return;
-    }
+    if (w->lookaside->structure[ref->depth][ref->level] && !ref->leaf &&
+        ref->server != SERVED_STRUCTURE)
+        insert_structure(w, ref->depth, ref->level, ref->at >> 2, &(struct target){0}, true);
+}
+
+/* By address: what the entry above this one led to. */
+INLINE void keep_path(struct walk *w, const struct ref *ref, unsigned s, bool alone)
+{
+    const struct format *f = &w->stage[s].format;
     const struct ref *above = &w->ref[ref->parent];
     uint64_t offset = format_offset(f, ref->level, ref->ia);
-    uint32_t dirty = known_dirty(w, ref->under) ? LEAF_DIRTY : 0;
-    bool held = ref->depth; /* stage 0 is walked once, and missed there; others again and again */
-    if (offsets[above->level])
-        insert_structure(w, ref->depth, above->level, page_number(f, above->level, ref->ia),
+    uint32_t dirty = alone || known_dirty(w, ref->under) ? LEAF_DIRTY : 0;
+    bool held = s; /* stage 0 is walked once, and missed there; others again and again */
+    if (w->lookaside->structure[s][above->level])
+        insert_structure(w, s, above->level, page_number(f, above->level, ref->ia),
                          &(struct target){.hpa = ref->at - offset,
                                           .next = ref->table_ia - offset,
                                           .rights = (above->rights & MAY_ALL) | dirty},
                          held);
 }
 
+static void fill_structure(struct walk *w, const struct ref *ref)
+{
+    if (w->lookaside->by_entry)
+        keep_entry(w, ref);
+    else if (ref->parent != WALK_NO_REF)
+        keep_path(w, ref, ref->depth, false);
+    else if (ref->under != WALK_NO_REF)
+        refresh_structure(w, ref);
+}
+
 void walk_commit(struct walk *w)
 {
+    bool alone = is_alone(w);
     for (unsigned i = 0; i < w->refs; i++) {
-        if (w->ref[i].set)
-            set_bits(w, &w->ref[i]);
-        fill_structure(w, &w->ref[i]);
+        const struct ref *ref = &w->ref[i];
+        if (ref->set)
+            set_bits(w, ref);
+        if (!alone)
+            fill_structure(w, ref);
+        else if (ref->parent != WALK_NO_REF)
+            keep_path(w, ref, 0, true);
     }
 }
