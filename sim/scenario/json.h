@@ -6,7 +6,7 @@
  * blanks comments, refuses what cJSON lets pass, and notes the place of every value. The tree's
  * items carry the number of their place in `valueint`, which has no other use here.
  *
- * Refused: leading zeros, \u0000, duplicate keys, numbers beyond 2^53 - 1, nesting beyond NEST_MAX,
+ * Refused: leading zeros, U+0000, duplicate keys, numbers beyond 2^53 - 1, nesting beyond NEST_MAX,
  * invalid UTF-8, control characters, text after the end. An item that was refused has the type
  * cJSON_Invalid from then on: whoever reads on passes over it, for all has been said about it.
  */

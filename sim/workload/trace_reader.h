@@ -46,7 +46,8 @@ struct format {
     const char *right; /**< what a unit looks like, for messages */
     size_t state_bytes;
     size_t unit_bytes; /**< 0: lines */
-    /** @p end points at a byte that ends every token ('\n' or '\r') where units are lines. */
+    /** @p end points at a byte that ends every token (a newline or a carriage return) where units
+     * are lines. */
     enum parse (*parse)(struct trace *, const char *p, const char *end);
     /** Tells a binary format by the first @p n bytes; @p whole: there is nothing after them. */
     bool (*looks)(const struct trace *, const unsigned char *p, size_t n, bool whole);
