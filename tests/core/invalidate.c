@@ -663,6 +663,32 @@ Test(invalidate, other_operations_drop_every_fragment_too)
     }
 }
 
+/* An L1 entry refilled from an L2 that keeps fragments itself is still a piece of the whole page.
+ */
+Test(invalidate, invlpg_drops_fragments_of_fragments)
+{
+    struct profile p = rig_profile();
+    rig_tlb(&p, TLB_L1D, 4);
+    rig_tlb(&p, TLB_L2, 4);
+    for (unsigned size = 1; size < PAGE_CLASSES; size++)
+        p.tlb[TLB_L1D].array_of[size] = TLB_NOWHERE, p.tlb[TLB_L1D].kept_as[size] = 0;
+    p.tlb[TLB_L2].array_of[2] = TLB_NOWHERE, p.tlb[TLB_L2].kept_as[2] = 1;
+    struct rig *rig = rig_new(&p, 1);
+    struct tables t = tables_new(PAGING_4_LEVEL, 0x100000, 0);
+    tables_map(&rig->mem, &t, 0, PAGE_1G, 16 * GIB | SYSTEM);
+    struct registers r = rig_registers(PAGING_4_LEVEL, t.root);
+    rig_set(rig, &r);
+    cr_assert_eq(rig_read(rig, 0x1000), 16 * GIB + 0x1000);
+    cr_assert_eq(rig_read(rig, 0x5008), 16 * GIB + 0x5008);
+    cr_expect_eq(rig_total(rig, EVENT_WALK), 1, "the second came from the L2");
+    entry_store(&rig->mem, &t, 0, PAGE_1G, 32 * GIB | SYSTEM | PTE_PS);
+    cr_expect_eq(rig_read(rig, 0x5010), 16 * GIB + 0x5010);
+    mmu_invlpg(rig->mmu, 0x3fff0000);
+    cr_expect_eq(rig_read(rig, 0x5008), 32 * GIB + 0x5008);
+    cr_expect_eq(rig_read(rig, 0x1000), 32 * GIB + 0x1000);
+    rig_free(rig);
+}
+
 /* 2 MiB pages, whole: INVLPG of any address in one drops it, and no neighbour. */
 Test(invalidate, invlpg_of_any_address_in_a_large_page)
 {

@@ -240,6 +240,41 @@ Test(mmu, a_page_dirty_already_needs_no_walk_to_write)
     rig_free(rig);
 }
 
+/* An entry that is renewed takes no second place. */
+Test(mmu, an_entry_that_became_dirty_stands_where_it_stood)
+{
+    struct profile p = rig_profile();
+    rig_tlb(&p, TLB_L1D, 2);
+    struct rig *rig = rig_mapped(&p, PAGE_4K, 2);
+    scan(rig, PAGE_4K, 2, 1);
+    for (unsigned i = 0; i < 6; i++)
+        cr_assert_eq(rig_write(rig, BASE + i % 2 * KIB4), FRAMES + i % 2 * KIB4);
+    cr_expect_eq(hits(rig, TLB_L1D), 6);
+    cr_expect_eq(rig_total(rig, EVENT_WALK), 4, "two reads, two first writes");
+    rig_free(rig);
+}
+
+/* "Again: a repeated attempt, whose TLB lookups were counted before." */
+Test(mmu, a_repeated_attempt_counts_the_first_ones_lookups)
+{
+    struct profile p = rig_cached_profile();
+    struct rig *rig = rig_mapped(&p, PAGE_4K, 1);
+    struct tables t = tables_new(PAGING_4_LEVEL, 0x100000, 0);
+    entry_store(&rig->mem, &t, BASE, 1, FRAMES | PTE_P | PTE_U);
+    rig_read(rig, BASE);
+    tally_reset(&rig->mmu->tally);
+    struct access write = {.gva = BASE, .size = 8, .op = OP_WRITE};
+    cr_assert_not(mmu_translate(rig->mmu, &rig->bus, &write, false, &rig->walk));
+    cr_expect_eq(hits(rig, TLB_L1D), 0, "not ended yet");
+    mmu_page_fault(rig->mmu, BASE, &rig->walk.refusal);
+    entry_store(&rig->mem, &t, BASE, 1, FRAMES | PWU);
+    cr_assert(mmu_translate(rig->mmu, &rig->bus, &write, true, &rig->walk));
+    cr_expect_eq(hits(rig, TLB_L1D), 1, "what the first attempt found, which did not serve");
+    cr_expect_eq(misses(rig, TLB_L1D), 0);
+    cr_expect_eq(rig_total(rig, EVENT_WALK), 2);
+    rig_free(rig);
+}
+
 /* Global pages are found from every PCID, others only from their own. 4.10.2.4. */
 Test(mmu, global_pages_serve_every_pcid)
 {
@@ -306,6 +341,7 @@ Test(mmu, a_large_page_kept_in_pieces_serves_piece_by_piece)
     cr_expect_eq(rig_total(rig, EVENT_WALK), 1);
     cr_expect_eq(RIG_COUNT(rig, TLB_MISS, 0, PAGE_1G, TLB_L1D), 1, "the page the walk found");
     cr_expect_eq(RIG_COUNT(rig, TLB_HIT, 0, PAGE_2M, TLB_L1D), 1, "the page of the entry");
+    cr_expect_eq(rig->walk.found.next, FRAMES + 7 * MIB2 + 0x1ffff0);
     cr_assert_eq(rig_read(rig, BASE + 8 * MIB2), FRAMES + 8 * MIB2);
     cr_expect_eq(rig_total(rig, EVENT_WALK), 2);
     rig_free(rig);
@@ -415,6 +451,11 @@ Test(mmu, structure_caches_by_entry_serve_the_upper_levels)
     cr_expect_eq(RIG_COUNT(rig, REF, 0, 1, SERVED_STRUCTURE), 0);
     cr_expect_eq(RIG_COUNT(rig, REF, 0, 1, SERVED_MEMORY), 8, "leaves are not kept");
     check_clock(rig);
+    rig_free(rig);
+    rig = rig_mapped(&p, PAGE_2M, 1);
+    scan(rig, PAGE_2M, 1, 5);
+    cr_expect_eq(RIG_COUNT(rig, REF, 0, 2, SERVED_MEMORY), 5, "not of large pages either");
+    cr_expect_eq(RIG_COUNT(rig, REF, 0, 3, SERVED_STRUCTURE), 4);
     rig_free(rig);
 }
 
@@ -596,6 +637,7 @@ static void map_randomly(struct rig *rig, struct tables *t, struct rng *rng)
         entry |= rng_below(rng, 4) ? 0 : PTE_G;
         entry |= rng_below(rng, 6) ? 0 : PTE_NX;
         entry |= rng_below(rng, 4) << PTE_PK_SHIFT;
+        entry |= rng_below(rng, 2) ? PTE_A | PTE_D : 0;
         tables_map(&rig->mem, t, gva, level, entry);
     }
 }
@@ -629,10 +671,17 @@ static size_t make_accesses(struct access *a, size_t n, struct rng *rng)
     return n;
 }
 
-/* What an OS would do: makes the page present or gives the right; else lets it be. */
+/*
+ * What an OS might do: makes the page present, or lets it be. Gives the neighbour more rights
+ * without telling, so that there are entries that deny what memory grants.
+ */
 static void answer(struct rig *rig, struct tables *t, const struct access *a)
 {
     mmu_page_fault(rig->mmu, a->gva, &rig->walk.refusal);
+    hpa_t neighbour = tables_at(&rig->mem, t, a->gva ^ KIB4, 1);
+    if (neighbour)
+        mem_store(&rig->mem, neighbour,
+                  (mem_load(&rig->mem, neighbour, 8) | PTE_W | PTE_U) & ~PTE_NX, 8);
     if (rig->walk.refusal.kind == REFUSED_NOT_PRESENT && a->gva % 3) {
         hpa_t at = tables_at(&rig->mem, t, a->gva, rig->walk.refusal.level);
         mem_store(&rig->mem, at, mem_load(&rig->mem, at, 8) | PTE_P, 8);
