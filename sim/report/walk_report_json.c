@@ -56,6 +56,8 @@ static void print_where(const struct walk_report *r, FILE *out)
         else
             fputs("null", out);
     }
+    if (r->outcome.has_value)
+        hex(out, ", ", "value", r->outcome.value);
     fprintf(out, ", \"cycles\": %" PRIu64 ",\n", r->cycles);
 }
 

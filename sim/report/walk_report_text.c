@@ -122,11 +122,12 @@ static void letters(const struct format *f, const struct walk_line *line, char *
     text[8] = 0;
 }
 
+static const char *const servers[SERVERS] = {"L1 cache", "L2 cache", "last level", "memory",
+                                             "struct. cache"};
+
 static const char *served_name(const struct walk_line *line)
 {
-    static const char *const names[SERVERS] = {"L1 cache", "L2 cache", "last level", "memory",
-                                               "struct. cache"};
-    return line->read ? names[line->server] : line->served_by;
+    return line->read ? servers[line->server] : line->served_by;
 }
 
 static void print_lines(const struct walk_report *r, FILE *out)
@@ -238,6 +239,20 @@ static void print_end(const struct walk_report *r, FILE *out)
     }
 }
 
+/* The byte there, and who served it where the program's data goes through the data caches. */
+static void print_data(const struct walk_report *r, FILE *out)
+{
+    const struct event *data = walk_report_event(r, EVENT_DATA);
+    if (r->outcome.has_value)
+        fprintf(out, "byte there: 0x%02" PRIx64, r->outcome.value);
+    else if (data)
+        fputs("data", out);
+    if (data)
+        fprintf(out, ", from %s", servers[data->detail]);
+    if (r->outcome.has_value || data)
+        fputs("\n", out);
+}
+
 static void print_handled(const struct walk_report *r, FILE *out)
 {
     for (unsigned i = 0; i < r->n_handled; i++)
@@ -245,8 +260,8 @@ static void print_handled(const struct walk_report *r, FILE *out)
                 r->handled[i].value, refusal_name((enum refusal_kind)r->handled[i].detail),
                 format_level_name(&r->stage.format, r->handled[i].level));
     if (r->stale)
-        fputs("STALE: the tables by now say something else, but a cache still has what they said,\n"
-              "as the guest has not invalidated it (* marks entries of the two ways)\n",
+        fputs("STALE: a cache answers as the tables once were. By now they say something else,\n"
+              "and the guest has not invalidated it (* marks entries where the two ways part)\n",
               out);
 }
 
@@ -288,6 +303,7 @@ void walk_report_table(const struct walk_report *r, FILE *out)
     print_tlbs(r, out);
     print_set(r, out);
     print_end(r, out);
+    print_data(r, out);
     print_cycles(r, out);
 }
 
