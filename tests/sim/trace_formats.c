@@ -358,11 +358,11 @@ Test(trace_formats, an_empty_trace_is_an_error)
     cr_expect(strstr(w.err.text, "no accesses"), "%s", w.err.text);
 }
 
-Test(trace_formats, a_file_that_cannot_be_opened_is_the_environments_fault)
+Test(trace_formats, a_file_that_cannot_be_opened_is_bad_input)
 {
     struct err err = {0};
     cr_expect_null(trace_open("tests/sim/data/traces/none", &(struct trace_options){0}, &err));
-    cr_expect_eq(err.code, EXIT_ENVIRONMENT);
+    cr_expect_eq(err.code, EXIT_USAGE);
     cr_expect(strstr(err.text, "No such file"), "%s", err.text);
     cr_expect_null(trace_open("tests/sim", &(struct trace_options){0}, &err));
     cr_expect_eq(err.code, EXIT_ENVIRONMENT);
