@@ -156,7 +156,7 @@ hpa_t tables_at(const struct mem *mem, const struct tables *t, ia_t ia, unsigned
     }
 }
 
-hpa_t tables_map(struct mem *mem, struct tables *t, ia_t ia, unsigned level, uint64_t entry)
+hpa_t rig_map(struct mem *mem, struct tables *t, ia_t ia, unsigned level, uint64_t entry)
 {
     for (unsigned l = tables_top(t->paging); l > level; l--) {
         hpa_t at = tables_at(mem, t, ia, l);
