@@ -79,7 +79,7 @@ const char *mmu_invpcid(struct mmu *m, unsigned type, uint16_t pcid, gva_t gva)
     default:
         for (unsigned i = 0; i < m->spaces; i++)
             if (m->known[i].pcid != PCID_GLOBAL)
-                drop_context(m, (space_t)(i + 1));
+                drop_context(m, space_numbered(i + 1));
     }
     return NULL;
 }

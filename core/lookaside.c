@@ -71,7 +71,7 @@ static void drop_fragments(struct memo *memo, const struct format *f, unsigned k
 {
     for (uint32_t slot = 0; slot < memo->entries; slot++) {
         uint64_t tag = memo_tag(memo, slot), number = tag & low_bits(MEMO_KEY_BITS);
-        space_t of = (space_t)(tag >> 48);
+        space_t of = tag & TAG_SPACE;
         unsigned level = memo_targets(memo)[slot].note;
         if (!tag || (of != space && (!global || of != global)) || level <= kept ||
             (tag >> MEMO_KEY_BITS & 3) != kept - 1)

@@ -20,13 +20,19 @@
 #include "core/memo.h"
 #include "core/profile.h"
 
-typedef uint16_t space_t;
+/** An address space, as the part of a tag that tells it: its dense number, shifted up. */
+typedef uint64_t space_t;
+
+static inline space_t space_numbered(unsigned number)
+{
+    return (space_t)number << 48;
+}
 
 #define TAG_SPACE ((uint64_t)0xffff << 48)
 
 static inline uint64_t tag_of(space_t space, unsigned size, uint64_t number)
 {
-    return (uint64_t)space << 48 | (uint64_t)size << MEMO_KEY_BITS | number;
+    return space | (uint64_t)size << MEMO_KEY_BITS | number;
 }
 
 /** The number of the page (or of the region one entry spans) at @p level that holds @p ia. */
@@ -165,7 +171,7 @@ tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t
 /** Who has the line of @p at; it is in every data cache afterwards. */
 static inline enum server lookaside_serve(struct lookaside *la, struct memo *llc, hpa_t at)
 {
-    uint64_t tag = tag_of(1, 0, at >> la->line_shift);
+    uint64_t tag = tag_of(space_numbered(1), 0, at >> la->line_shift);
     for (unsigned c = 0; c < DATA_CACHES - 1; c++)
         if (la->data[c] && memo_access(memo_at(la, la->data[c]), tag))
             return SERVED_L1 + c;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /*
- * What a row keeps for the policy, behind marks and tags:
+ * What a row keeps for the policy, between marks and tags:
  *
  * LRU and FIFO, up to 16 ways: a word, see order.h; its front is the most recently used (FIFO:
  * filled). Beyond: a circular list of the ways, as a head and two arrays of way numbers; the head
@@ -16,7 +16,7 @@
  */
 static uint64_t *row_policy(const struct memo *m, struct memo_row *row)
 {
-    return row->marks + m->policy;
+    return row->marks + m->words;
 }
 
 /* The list of more than 16 ways: [0] is the head, then nexts, then previouses. */
@@ -58,8 +58,8 @@ static size_t lay_out(struct memo *m, const struct shape *shape, bool targets)
     for (m->leaves = 1; m->leaves < m->ways;)
         m->leaves *= 2;
     size_t policy = (policy_bytes(shape, m->ways, m->leaves) + 7) & ~(size_t)7;
-    m->policy = m->words + m->ways;
-    m->row_bytes = (uint32_t)(m->policy * sizeof(uint64_t) + policy);
+    m->tags = m->words + (uint32_t)(policy / sizeof(uint64_t));
+    m->row_bytes = (uint32_t)((m->tags + m->ways) * sizeof(uint64_t));
     m->rows = (uint32_t)((sizeof *m + 15) & ~(size_t)15);
     size_t rows = m->sets ? m->sets : 1;
     m->targets = (uint32_t)((m->rows + rows * m->row_bytes + 15) & ~(size_t)15);

@@ -52,7 +52,7 @@ struct target {
 };
 
 /**
- * A set: a byte per way, its mark, then a tag per way, then what the policy keeps (memo.c). A mark
+ * A set: a byte per way, its mark, then what the policy keeps (memo.c), then a tag per way. A mark
  * is 0 where invalid, else 0x80 and seven bits of the tag, stirred.
  */
 struct memo_row {
@@ -66,9 +66,9 @@ struct memo {
     uint32_t row_bytes;
     uint32_t words; /**< that the marks of a row take */
     uint32_t ways;
-    uint32_t policy; /**< words from the start of a row to what the policy keeps */
-    uint8_t last;    /**< bit position in that word of the way that goes next */
-    bool by_order;   /**< LRU within ORDER_WAYS: the policy keeps one word, and that is all */
+    uint32_t tags; /**< words from the start of a row to its tags; the policy's follow the marks */
+    uint8_t last;  /**< bit position in that word of the way that goes next */
+    bool by_order; /**< LRU within ORDER_WAYS: the policy keeps one word, and that is all */
     enum replacement replacement;
     uint32_t targets; /**< offset of the targets */
     uint32_t entries, sets;
@@ -146,7 +146,7 @@ static inline struct memo_row *memo_row_of(const struct memo *m, uint32_t set)
 
 static inline uint64_t *memo_row_tags(const struct memo *m, struct memo_row *row)
 {
-    return row->marks + m->words;
+    return row->marks + m->tags;
 }
 
 static inline uint8_t memo_mark(uint64_t tag)
@@ -186,7 +186,7 @@ static inline uint32_t memo_find(const struct memo *m, struct memo_row *row, uin
 
 static inline void memo_hit(const struct memo *m, struct memo_row *row, uint32_t way)
 {
-    uint64_t *order = &row->marks[m->policy];
+    uint64_t *order = &row->marks[m->words];
     if (__builtin_expect(m->by_order, 1))
         *order = order_to_front(*order, way);
     else
@@ -196,7 +196,7 @@ static inline void memo_hit(const struct memo *m, struct memo_row *row, uint32_t
 /** Fills the way to be replaced, and returns it. */
 static inline uint32_t memo_fill(struct memo *m, struct memo_row *row, uint64_t tag)
 {
-    uint64_t *order = &row->marks[m->policy];
+    uint64_t *order = &row->marks[m->words];
     uint32_t way = m->by_order ? (uint32_t)(*order >> m->last & 15) : memo_victim(m, row);
     ((uint8_t *)row->marks)[way] = memo_mark(tag);
     memo_row_tags(m, row)[way] = tag;

@@ -14,13 +14,13 @@ static space_t space_of(struct mmu *m, uint16_t vpid, uint16_t pcid, uint64_t ep
 {
     for (unsigned i = 0; i < m->spaces; i++)
         if (m->known[i].vpid == vpid && m->known[i].pcid == pcid && m->known[i].ep4ta == ep4ta)
-            return (space_t)(i + 1);
+            return space_numbered(i + 1);
     if (m->spaces == SPACES_MAX) { /* out of numbers: forget everything, which is always legal */
         lookaside_flush(&m->look);
         m->spaces = 0;
     }
     m->known[m->spaces++] = (struct space){vpid, pcid, ep4ta};
-    return (space_t)m->spaces;
+    return space_numbered(m->spaces);
 }
 
 space_t mmu_space(struct mmu *m, uint16_t pcid)
@@ -384,25 +384,32 @@ static bool in_window(const struct window *win, const struct access *a)
 }
 
 /*
- * Whether a block of accesses are all like @p like but for the address, and all in the window.
- * Both words of an access are compared at once: xor leaves the offset within the page, and nothing
- * of the rest; adding size - 1 to the offset leaves the page if the access does.
+ * How many accesses, in whole blocks of the first @p n, are like the first but for the address, and
+ * all in the window. Both words of an access are compared at once: xor leaves the offset within the
+ * page, and nothing of the rest; adding size - 1 to the offset leaves the page if the access does.
  */
 typedef uint64_t pair __attribute__((vector_size(16)));
 
-static bool same_block(const struct window *win, const struct access *like, const struct access *a)
+static size_t same_run(const struct window *win, const struct access *a, size_t n)
 {
-    struct access model = *like;
-    pair want, more = {like->size - 1u, 0}, stray = {0, 0};
-    model.gva = win->base;
-    memcpy(&want, &model, sizeof want);
-    for (unsigned i = 0; i < BLOCK; i++) {
-        pair x;
-        memcpy(&x, &a[i], sizeof x);
-        x ^= want;
-        stray |= x | (x + more);
+    uint64_t rest; /* of the access, behind its address */
+    memcpy(&rest, (const char *)a + sizeof a->gva, sizeof rest);
+    const pair want = {win->base, rest}, more = {a->size - 1u, 0};
+    const pair outside = {~(win->bytes - 1), UINT64_MAX};
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        pair stray = {0, 0};
+        for (unsigned j = 0; j < BLOCK; j++) {
+            pair x;
+            memcpy(&x, &a[i + j], sizeof x);
+            x ^= want;
+            stray |= x | (x + more);
+        }
+        stray &= outside;
+        if (stray[0] | stray[1])
+            break;
     }
-    return stray[0] < win->bytes && !stray[1];
+    return i;
 }
 
 /* How many of the first @p n accesses, all of @p process, the windows serve. */
@@ -416,13 +423,10 @@ static size_t run_in_windows(struct windows *win, const struct access *a, size_t
         const struct window *of = &win->of[x->op == OP_EXEC];
         if (x->op > OP_MODIFY || x->process != process || !in_window(of, x))
             break;
-        if (i + BLOCK <= most && same_block(of, x, x)) {
-            hits += (uint64_t)BLOCK << (LANE * x->op);
-            i += BLOCK;
-            continue;
-        }
-        hits += (uint64_t)1 << (LANE * x->op);
-        i++;
+        size_t run = same_run(of, x, most - i);
+        run += !run;
+        hits += (uint64_t)run << (LANE * x->op);
+        i += run;
     }
     win->hits = hits;
     return i;

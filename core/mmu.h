@@ -22,7 +22,7 @@
 
 enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff };
 
-/** An address space that cached translations belong to. Its index + 1 is its space_t. */
+/** An address space that cached translations belong to. Its index + 1 is its number. */
 struct space {
     uint16_t vpid, pcid; /**< PCID_GLOBAL: the global pages of the VPID */
     uint64_t ep4ta;

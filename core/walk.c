@@ -303,17 +303,14 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
     return true;
 }
 
-static bool is_alone(const struct walk *w)
-{
-    return w->stages == 1 && w->stage[0].format.levels && w->lookaside && !w->lookaside->by_entry;
-}
-
 bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 {
     w->refs = 0;
     w->skip.level = 0;
-    return is_alone(w) ? translate_here(w, 0, ia, kind, &w->found, true)
-                       : translate(w, 0, ia, kind, &w->found);
+    w->alone =
+        w->stages == 1 && w->stage[0].format.levels && w->lookaside && !w->lookaside->by_entry;
+    return w->alone ? translate_here(w, 0, ia, kind, &w->found, true)
+                    : translate(w, 0, ia, kind, &w->found);
 }
 
 /* ---- committing ---- */
@@ -394,12 +391,11 @@ static void fill_structure(struct walk *w, const struct ref *ref)
 
 void walk_commit(struct walk *w)
 {
-    bool alone = is_alone(w);
     for (unsigned i = 0; i < w->refs; i++) {
         const struct ref *ref = &w->ref[i];
         if (ref->set)
             set_bits(w, ref);
-        if (!alone)
+        if (!w->alone)
             fill_structure(w, ref);
         else if (ref->parent != WALK_NO_REF)
             keep_path(w, ref, 0, true);

@@ -68,6 +68,7 @@ struct walk {
     struct lookaside *lookaside; /**< NULL: peek */
     struct tally *tally;         /**< NULL exactly when lookaside is */
     space_t space[STAGES_MAX];   /**< tags, by depth */
+    bool alone; /**< the plain case: one stage, structure caches by address, no peek */
 
     unsigned refs;
     struct refusal refusal;

@@ -162,12 +162,12 @@ static bool preload(struct machine *m, struct vcpu *v, const struct preload_conf
 {
     struct lookaside *la = &v->mmu->look;
     const struct format *f = &v->mmu->stage[0].format;
-    uint32_t offset = p->data_cache ? la->data[p->which] : la->tlb[p->which].array[0], slot;
+    uint32_t offset = p->data_cache ? la->data[p->which] : la->tlb[p->which].place[1].memo, slot;
     struct memo *memo = p->data_cache && p->which == DATA_CACHES - 1 ? m->llc : memo_at(la, offset);
     if (!memo || (!offset && memo != m->llc))
         return false;
     uint64_t number = p->tag * memo->sets + p->set;
-    space_t space = p->data_cache ? 1 : v->mmu->space[0];
+    space_t space = p->data_cache ? space_numbered(1) : v->mmu->space[0];
     if (!memo_place(memo, tag_of(space, 0, number), p->way, &slot))
         return false;
     if (p->data_cache) {
@@ -180,7 +180,7 @@ static bool preload(struct machine *m, struct vcpu *v, const struct preload_conf
     hpa_t frame = p->frame << f->shift[1];
     memo_targets(memo)[slot] = (struct target){
         .hpa = frame, .next = frame, .rights = guest_may(p->rights) | LEAF_DIRTY, .note = 1};
-    la->tlb[p->which].sizes |= 1;
+    la->tlb[p->which].levels |= 1 << 1;
     return true;
 }
 

@@ -243,7 +243,7 @@ void chain_walk(struct rig *rig, const struct chain *c)
     rig->walk.lookaside = &rig->mmu->look;
     rig->walk.tally = &rig->mmu->tally;
     for (unsigned d = 0; d < c->stages; d++)
-        rig->walk.space[d] = (space_t)(d + 1);
+        rig->walk.space[d] = space_numbered(d + 1);
 }
 
 bool rig_access(struct rig *rig, enum op op, unsigned flags, gva_t gva)
