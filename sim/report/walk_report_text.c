@@ -123,7 +123,7 @@ static void letters(const struct format *f, const struct walk_line *line, char *
 }
 
 static const char *const servers[SERVERS] = {"L1 cache", "L2 cache", "last level", "memory",
-                                             "struct. cache"};
+                                             "struct cache"};
 
 static const char *served_name(const struct walk_line *line)
 {
@@ -134,7 +134,7 @@ static void print_lines(const struct walk_report *r, FILE *out)
 {
     bool unread = false;
     char bits[9], n[8], cycles[24];
-    fprintf(out, "%4s %-4s %5s  %-15s %-18s %-8s  %-12s %6s\n", "#", "of", "index", "entry at",
+    fprintf(out, "%4s %-4s %4s  %-15s %-18s %-8s %-12s %6s\n", "#", "of", "idx", "entry at",
             "entry", "bits", "served by", "cycles");
     for (unsigned i = 0; i < r->n_lines; i++) {
         const struct walk_line *line = &r->line[i];
@@ -142,11 +142,11 @@ static void print_lines(const struct walk_report *r, FILE *out)
         letters(f, line, bits);
         snprintf(n, sizeof n, line->read ? "%u" : "(%u)", (i + 1) % 1000);
         snprintf(cycles, sizeof cycles, "%" PRIu64, line->cycles);
-        fprintf(out, "%4s %-4s %5" PRIu64 "  0x%-13" PRIx64 " 0x%-16" PRIx64 " %-8s  %-12s %6s%s\n",
+        fprintf(out, "%4s %-4s %4" PRIu64 "  0x%-13" PRIx64 " 0x%-16" PRIx64 " %-8s %-12s %6s%s\n",
                 n, walk_report_level(r, line),
                 line->ia >> f->shift[line->level] & low_bits(f->index_bits[line->level]),
                 line->address, line->entry, bits, served_name(line), line->read ? cycles : "-",
-                line->differs ? " *" : "");
+                line->differs ? "*" : "");
         unread |= !line->read;
     }
     fputs("bits: P present, W writable, U user, N no execute, A accessed, D dirty, S large\n"
