@@ -1,0 +1,151 @@
+#!/bin/sh
+# run: exit codes, outcomes, statistics, the log, and that the same run gives the same bytes.
+. "${0%/*}/lib.sh"
+
+data=tests/sim/data/walk
+cat >"$SCRATCH/zipf.json" <<'END'
+{
+  "version": 1,
+  "title": "Zipf, and a script",
+  "vms": [ { "name": "web", "memory": "64MiB", "processes": [ {
+      "name": "server", "map": [ { "gva": "0x400000", "size": "16MiB" } ],
+      "workload": { "generator": "zipf", "theta": 0.9, "writes": 0.3, "accesses": 30000 } } ] } ],
+  "script": [
+    { "do": "access", "gva": "0x400123", "op": "write", "value": "0xab", "size": 1 },
+    { "do": "access", "gva": "0x400123", "size": 1 },
+    { "do": "access", "gva": "0x10" },
+    { "do": "dump", "gpa": "0x1000", "count": 2 },
+    { "do": "invlpg", "gva": "0x400000", "at": 500 }
+  ]
+}
+END
+zipf=$SCRATCH/zipf.json
+
+run run "$zipf"
+ok "prints a table" exits 0 "$out" "Zipf, and a script" "$out" "cycles per access" "$out" "l1d"
+run run "$zipf" --format csv
+ok "prints CSV" exits 0 "$out" "name,value" "$out" "mode,native"
+accesses=$(value accesses) hits=$(value tlb.l1d.4KiB.hits) misses=$(value tlb.l1d.4KiB.misses)
+ok "counts every access" test "$accesses" = 30003
+ok "lookups are hits and misses" test "$(value tlb.l1d.4KiB.lookups)" = $((hits + misses))
+ok "counts the faults of pages" test "$(value faults.not_present)" -gt 1000
+run run "$zipf" --format json
+ok "prints JSON" exits 0 "$out" '"schema": "nestwalk/stats/1"' "$out" '"name": "web"'
+if has python3; then
+    ok "which parses" python3 -m json.tool "$out" /dev/null
+else
+    skip "which parses" "python3 is missing"
+fi
+cp "$out" "$SCRATCH/first"
+run run "$zipf" --format json --events "$SCRATCH/log" --outcomes "$SCRATCH/outcomes"
+ok "watching changes nothing" cmp "$out" "$SCRATCH/first"
+cp "$SCRATCH/log" "$SCRATCH/log.first"
+run run "$zipf" --format json --events "$SCRATCH/log"
+ok "the same run logs the same bytes" cmp "$SCRATCH/log" "$SCRATCH/log.first"
+ok "the log has each access" test "$(grep -c '"event":"access"' "$SCRATCH/log")" = 30003
+run run "$zipf" --format json --set /seed=2
+ok "another seed runs otherwise" test "$(cksum <"$out")" != "$(cksum <"$SCRATCH/first")"
+run run - --format json <"$zipf"
+ok "reads standard input" cmp "$out" "$SCRATCH/first"
+
+# Cut into pieces of odd lengths, the workload gives the same statistics.
+sed 's/"script": \[/"script": [ { "do": "run", "accesses": 1 }, { "do": "run", "accesses": 509 },\
+  { "do": "run", "accesses": 9973 }, { "do": "run", "accesses": 3 },/;
+  /"do": "access"/d; /"do": "dump"/d; s/{ "do": "invlpg".*/{ "do": "run", "accesses": 7 }/' \
+    "$zipf" >"$SCRATCH/pieces.json"
+run run "$SCRATCH/pieces.json" --format csv
+ok "runs in pieces" exits 0 "$out" "accesses,30000"
+cp "$out" "$SCRATCH/pieces"
+run run "$SCRATCH/pieces.json" --format csv --set '/script=[]'
+ok "and it is the same as in one" cmp "$out" "$SCRATCH/pieces"
+
+cat >"$SCRATCH/expected" <<'END'
+{"i":0,"outcome":"ok","gpa":"0x2123"}
+{"i":1,"outcome":"ok","gpa":"0x2123","value":"0xab"}
+{"i":2,"outcome":"fault","vector":14,"error_code":"0x4","cr2":"0x10"}
+{"i":3,"dump":["0x3027","0x0"]}
+{"i":4,"outcome":"ok"}
+END
+ok "writes outcomes" cmp "$SCRATCH/outcomes" "$SCRATCH/expected"
+run run "$zipf" --outcomes - --format json
+head -n 5 "$out" >"$SCRATCH/head"
+tail -n +6 "$out" >"$SCRATCH/tail"
+ok "outcomes on standard output come first" cmp "$SCRATCH/head" "$SCRATCH/expected"
+ok "and then the statistics" cmp "$SCRATCH/tail" "$SCRATCH/first"
+
+# What the comments in the files work out by hand.
+outcomes() { "$NESTWALK" run "$data/$1.json" --outcomes - --format csv 2>"$err" | grep '^{' >"$out"; }
+outcomes small-two-level
+cat >"$SCRATCH/expected" <<'END'
+{"i":0,"outcome":"ok","gpa":"0x6ac","value":"0x1d"}
+{"i":1,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x2b8c"}
+{"i":2,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x1000"}
+{"i":3,"outcome":"ok","gpa":"0x6ac"}
+{"i":4,"dump":["0xf0e0dee00000908"]}
+END
+ok "two levels, 32-byte pages, 1-byte entries" cmp "$out" "$SCRATCH/expected"
+outcomes small-tlb-and-cache
+cat >"$SCRATCH/expected" <<'END'
+{"i":0,"outcome":"ok","gpa":"0x739","value":"0xb2"}
+{"i":1,"outcome":"ok","gpa":"0xaa3","value":"0x5e"}
+{"i":2,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x3c7"}
+END
+ok "a preloaded TLB and data cache" cmp "$out" "$SCRATCH/expected"
+outcomes small-one-level
+cat >"$SCRATCH/expected" <<'END'
+{"i":0,"outcome":"ok","gpa":"0xa2c","value":"0x0"}
+{"i":1,"outcome":"ok","gpa":"0x2ff","value":"0x0"}
+{"i":2,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x711"}
+END
+ok "one level, 16-bit addresses, 256-byte pages" cmp "$out" "$SCRATCH/expected"
+
+# Belady's string under FIFO: three frames, nine faults; four frames, ten.
+belady() {
+    awk -v policy="$1" -v frames="$2" 'BEGIN {
+        n = split("1 2 3 4 1 2 5 1 2 3 4 5", page)
+        printf "{\"version\":1,\"vms\":[{\"guest\":{\"reclaim\":{\"policy\":\"%s\",", policy
+        printf "\"frames\":%d}},\"processes\":[{\"map\":[{\"gva\":\"0x0\",", frames
+        printf "\"size\":\"64KiB\"}],\"workload\":{\"generator\":\"list\",\"addresses\":["
+        for (i = 1; i <= n; i++) printf "%s\"0x%x\"", (i > 1 ? "," : ""), page[i] * 4096
+        print "]}}]}]}" }' | "$NESTWALK" run - --format csv >"$out" 2>"$err"
+    value paging.faults
+}
+ok "FIFO has Belady's anomaly" test "$(belady fifo 3) $(belady fifo 4)" = "9 10"
+ok "LRU has not" test "$(belady lru 3) $(belady lru 4)" = "10 8"
+ok "OPT is the least" test "$(belady opt 3) $(belady opt 4)" = "7 6"
+
+run run "$SCRATCH/none.json"
+ok "a scenario that is not there" exits 2 "$err" "none.json"
+run run "$zipf" --mode nested
+ok "a mode that this version lacks" exits 2 "$err" "only native"
+run run "$zipf" --set /vms/0/memori=1
+ok "a setting of an unknown key" exits 2 "$err" "memory"
+run run "$zipf" --set /vms/0/memori=1 --format json
+ok "as data" exits 2 "$out" '"pointer": "/vms/0/memori"'
+run run "$zipf" --set memory
+ok "a setting that is none" exits 2 "$err" "--set takes a JSON pointer"
+run run "$zipf" --events "$SCRATCH/no/such/folder"
+ok "a log that can't be opened" exits 2 "$err" "no/such/folder"
+if [ -e /dev/full ]; then
+    run run "$zipf" --events /dev/full
+    ok "a full disk" exits 3 "$err" "/dev/full"
+    "$NESTWALK" run "$zipf" >/dev/full 2>"$err"
+    code=$?
+    ok "standard output that is full" exits 3 "$err" "standard output"
+else
+    skip "a full disk" "no /dev/full"
+fi
+run run "$zipf" --set /vms/0/memory=64KiB
+ok "a VM without enough memory" exits 1 "$err" "out of memory"
+"$NESTWALK" run "$zipf" --events - 2>"$err" | head -n 1 >"$out"
+ok "a reader that goes away is no trouble" test ! -s "$err"
+
+"$NESTWALK" run "$zipf" --set /vms/0/processes/0/workload/accesses=4000000000 \
+    >"$out" 2>"$err" &
+pid=$!
+sleep 1
+kill -TERM $pid
+wait $pid
+code=$?
+ok "stops tidily when asked, and says how far it came" \
+    exits 130 "$err" "interrupted after" "$out" "cycles per access"

@@ -1,0 +1,76 @@
+#!/bin/sh
+# walk: one access in a picture, in words, as data.
+. "${0%/*}/lib.sh"
+
+data=tests/sim/data/walk
+two=$data/small-two-level.json one=$data/small-one-level.json cached=$data/small-tlb-and-cache.json
+fresh=--set=/script=[]
+
+run walk "$two" $fresh --gva 0x2b6c
+ok "a picture" exits 0 "$out" "01010" "$out" "11011" "$out" "0x22a" "$out" "0x59b" \
+    "$out" "physical address 0x6ac" "$out" "byte there: 0x1d" "$out" "cycles: 201"
+run walk "$two" $fresh --gva 0x2b6c --explain
+ok "in words" exits 0 "$out" "Step by step" "$out" "10, so entry 10" "$out" "All in all 201 cycles"
+ok "no line is wider than 80" test -z "$(awk 'length($0) > 80' "$out")"
+run walk "$two" $fresh --gva 0x2b8c
+ok "a fault is an answer too" exits 0 "$out" "#PF" "$out" "the PTE entry is not present"
+run walk "$two" $fresh --gva 0x8000
+ok "an address beyond the space" exits 0 "$out" "#GP" "$out" "more than 15 bits"
+run walk "$one" $fresh --gva 0x32c
+ok "one level" exits 0 "$out" "physical address 0xa2c"
+run walk "$cached" $fresh --gva 0x02f9
+ok "a TLB hit" exits 0 "$out" "l1d hit" "$out" "physical address 0x739" \
+    "$out" "0xb2, from L1 cache" "$out" "cycles: 2"
+run walk "$cached" $fresh --gva 0x02f9 --cold
+ok "cold, the tables are asked" exits 0 "$out" "#PF"
+
+cat >"$SCRATCH/guest.json" <<'END'
+{
+  "version": 1,
+  "vms": [ { "name": "web", "memory": "64MiB", "processes": [
+    { "name": "a", "map": [ { "gva": "0x400000", "size": "64KiB" } ] },
+    { "name": "b", "map": [ { "gva": "0x400000", "size": "64KiB", "rights": "ru" } ],
+      "workload": { "generator": "uniform", "accesses": 1000 } } ] } ],
+  "script": [ { "do": "access", "process": "b", "gva": "0x400000" } ]
+}
+END
+guest=$SCRATCH/guest.json
+# Its tables are all new: 1 + 9 + the root's line from L1, the rest from memory, A four times, D once.
+run walk "$guest" --gva 0x40_1000 --write --format json
+ok "an answered fault is apart" exits 0 "$out" '"handled": [' "$out" '"error_code": "0x6"' \
+    "$out" '"outcome": "ok"' "$out" '"cycles": 1114' "$out" '"schema": "nestwalk/walk/1"'
+if has python3; then
+    ok "the JSON parses" python3 -m json.tool "$out" /dev/null
+    for options in "--explain" "--process b --explain" "--cold --exec" "--vm web"; do
+        # shellcheck disable=SC2086 # several options
+        run walk "$guest" --gva 0x400000 --format json $options
+        ok "the JSON parses with $options" python3 -m json.tool "$out" /dev/null
+    done
+else
+    skip "the JSON parses" "python3 is missing"
+fi
+cp "$out" "$SCRATCH/first"
+run walk "$guest" --gva 0x400000 --format json --vm web
+ok "the same walk prints the same bytes" cmp "$out" "$SCRATCH/first"
+run walk "$guest" --gva 0x400000 --process b
+ok "the script was run: the TLB has the page" exits 0 "$out" "l1d hit"
+run walk "$guest" --gva 0x401000 --process 1
+ok "the workload was not" exits 0 "$out" "answered by the guest OS"
+run walk "$guest" --gva 0x400000 --process b --write
+ok "what the rights deny" exits 0 "$out" "error code 0x7" "$out" "W = 0"
+run walk "$guest" --gva 0x400000 --process b --cold --format csv
+ok "the references as CSV" exits 0 "$out" "n,stage,dimension,level,name,for,address,entry,read" \
+    "$out" ",PGD,data," "$out" ",true,memory,200"
+
+run walk "$guest"
+ok "an address is needed" exits 2 "$err" "'--gva' is missing"
+run walk "$guest" --gva zero
+ok "one that is none" exits 2 "$err" "is an address"
+run walk "$guest" --gva 0 --write --exec
+ok "a write or a fetch, not both" exits 2 "$err" "exclude"
+run walk "$guest" --gva 0 --vm db
+ok "a VM that is not there" exits 2 "$err" "no VM 'db'"
+run walk "$guest" --gva 0 --process c
+ok "a process that is not there" exits 2 "$err" "no process 'c'"
+run walk "$two" --gva 0 --process a
+ok "a raw VM has no processes" exits 2 "$err" "raw"
