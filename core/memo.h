@@ -237,7 +237,7 @@ static inline bool memo_access(struct memo *m, uint64_t tag)
     uint32_t way = memo_find(m, row, tag);
     if (way != MEMO_MISS)
         memo_hit(m, row, way);
-    else
+    else if (m->entries)
         memo_fill(m, row, tag);
     return way != MEMO_MISS;
 }
