@@ -38,7 +38,7 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
 INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d)
 {
     const struct format *f = &w->stage[s].format;
-    for (unsigned level = 2; level <= f->levels; level++) {
+    for (unsigned level = 2; level <= (unsigned)f->levels - f->registers; level++) {
         uint32_t offset = w->lookaside->structure[s][level];
         if (!offset)
             continue;
