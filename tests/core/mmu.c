@@ -378,6 +378,8 @@ static void check_sweep(enum paging paging, unsigned kept, unsigned first, unsig
     cr_expect_eq(refs_of(rig, base), first, "%u-level keeping %x", paging, kept);
     for (uint64_t page = 1; page < 512; page++)
         cr_assert_eq(refs_of(rig, base + page * KIB4), rest, "%u-level keeping %x", paging, kept);
+    for (unsigned level = paging == PAGING_PAE ? 3 : paging + 1; level <= LEVELS_MAX; level++)
+        cr_expect_eq(RIG_COUNT(rig, STRUCTURE_MISS, 0, level, 0), 0, "nothing to keep there");
     rig_free(rig);
 }
 
@@ -850,6 +852,30 @@ Test(mmu, batches_logs_and_copies_agree_with_single_accesses_under_random)
 Test(mmu, batches_logs_and_copies_agree_with_single_accesses_under_lfu)
 {
     check_machines(REPLACE_LFU);
+}
+
+/* A fetch that finds an entry which denies it drops the page from every TLB, also amid a batch. */
+Test(mmu, a_batch_notices_that_a_fetch_dropped_the_datas_entry)
+{
+    struct profile p = rig_cached_profile();
+    struct rig *rig = rig_mapped(&p, PAGE_4K, 1);
+    struct tables t = tables_new(PAGING_4_LEVEL, 0x100000, 0);
+    entry_store(&rig->mem, &t, BASE, 1, FRAMES | PWU | PTE_NX);
+    rig_read(rig, BASE);
+    entry_store(&rig->mem, &t, BASE, 1, FRAMES | PWU | PTE_A); /* needs no invalidation */
+    tally_reset(&rig->mmu->tally);
+    struct access a[4] = {{.gva = BASE, .size = 8},
+                          {.gva = BASE, .size = 8, .op = OP_EXEC},
+                          {.gva = BASE, .size = 8},
+                          {.gva = BASE, .size = 8}};
+    enum stop stop;
+    cr_assert_eq(mmu_run(rig->mmu, &rig->bus, a, 4, 0, &rig->walk, &stop), 4);
+    cr_expect_eq(misses(rig, TLB_L1I), 1);
+    cr_expect_eq(misses(rig, TLB_L1D), 1, "the read after the fetch");
+    cr_expect_eq(hits(rig, TLB_L1D), 2);
+    cr_expect_eq(hits(rig, TLB_L2), 2, "one that denied, one that served");
+    cr_expect_eq(rig_total(rig, EVENT_WALK), 1);
+    rig_free(rig);
 }
 
 /* Runs of more accesses than a counter of sixteen bits holds, in one page. */
