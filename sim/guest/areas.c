@@ -67,7 +67,8 @@ bool areas_remove(struct areas *a, gva_t start, gva_t last)
     size_t from = position(a, start), to = from;
     while (to < a->n && a->list[to].start <= last)
         to++;
-    memmove(a->list + from, a->list + to, (a->n - to) * sizeof *a->list);
+    if (to > from) /* an empty list is NULL, which memmove doesn't take */
+        memmove(a->list + from, a->list + to, (a->n - to) * sizeof *a->list);
     a->n -= to - from;
     return true;
 }
