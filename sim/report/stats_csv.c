@@ -49,7 +49,7 @@ static void rows_of(const struct csv *csv, const char *what, const struct cache_
 static void walks(const struct csv *csv, const struct counts *c)
 {
     uint64_t host = 0;
-    char stage[8];
+    char stage[16];
     for (unsigned s = 1; s < STAGES_MAX; s++)
         host += c->walks.by_stage[s];
     row(csv, c->walks.count, "walks", "count", NULL, NULL);
