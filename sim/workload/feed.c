@@ -13,14 +13,28 @@ void feed_init(struct feed *f, const struct process_config *config, uint16_t pro
     f->process = process;
 }
 
+/* How many of @p n records come before access number @p most; all, if there are fewer accesses. */
+static size_t records_before(const struct access *a, size_t n, uint64_t most, uint64_t *accesses)
+{
+    size_t i = 0;
+    while (i < n && (a[i].op > OP_MODIFY || *accesses < most)) {
+        *accesses += a[i].op <= OP_MODIFY;
+        i += a[i].op > OP_MODIFY ? 2 : 1;
+    }
+    return i;
+}
+
 /* The source may have been read by a clone since: it goes back to where this feed stands. */
 static size_t fill_from_trace(struct feed *f, struct source *trace, struct err *err)
 {
+    uint64_t most = f->config->phases[f->phase].generator.accesses;
+    if (most && f->accesses >= most)
+        return 0;
     if (trace->ops->tell(trace) != f->record && !trace->ops->seek(trace, f->record, err))
         return 0;
     size_t n = trace->ops->fill(trace, f->batch, FEED_BATCH, err);
     f->record += n;
-    return n;
+    return most ? records_before(f->batch, n, most, &f->accesses) : n;
 }
 
 static size_t fill_from_generator(struct feed *f)
@@ -47,7 +61,7 @@ bool feed_fill(struct feed *f, struct err *err)
         if (!f->n) {
             f->phase++;
             f->begun = false;
-            f->record = 0;
+            f->record = f->accesses = 0;
         }
     }
     return f->at < f->n;
