@@ -50,14 +50,14 @@ done
 run help --completion
 ok "a script for completion" exits 0 "$out" "complete "
 if has bash; then
-    complete() {
+    completion() {
         bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _nestwalk
             echo "${COMPREPLY[@]}"' - "$out" "$@"
     }
-    ok "completes commands" test "$(complete nestwalk wa)" = walk
-    ok "completes options" test "$(complete nestwalk walk x.json --gv)" = --gva
-    ok "completes words" test "$(complete nestwalk run --format j)" = json
-    ok "leaves file names to bash" test -z "$(complete nestwalk run sc)"
+    ok "completes commands" test "$(completion nestwalk wa)" = walk
+    ok "completes options" test "$(completion nestwalk walk x.json --gv)" = --gva
+    ok "completes words" test "$(completion nestwalk run --format j)" = json
+    ok "leaves file names to bash" test -z "$(completion nestwalk run sc)"
 else
     skip "completes commands" "bash is missing"
 fi
