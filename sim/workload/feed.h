@@ -20,9 +20,10 @@ struct feed {
     struct zipf *const *zipfs;    /**< by phase */
     uint64_t seed;
     uint16_t process;
-    uint16_t phase;  /**< n_phases: at the end */
-    bool begun;      /**< the phase's generator is set up */
-    uint64_t record; /**< of the trace: handed out and in the batch */
+    uint16_t phase;    /**< n_phases: at the end */
+    bool begun;        /**< the phase's generator is set up */
+    uint64_t record;   /**< of the trace: handed out and in the batch */
+    uint64_t accesses; /**< of the trace: drawn in this phase, at most as many as the phase has */
     struct generator generator;
     unsigned at, n; /**< what remains of the batch: [at, n) */
     struct access batch[FEED_BATCH];
