@@ -68,7 +68,8 @@ hpa_t tables_at(const struct mem *, const struct tables *, ia_t ia, unsigned lev
 /** Writes the leaf entry for @p ia at @p level (PS is added), and tables above where missing. */
 hpa_t rig_map(struct mem *, struct tables *, ia_t ia, unsigned level, uint64_t entry);
 
-/** The same, under the name of its kind; the guest OS has a function of that name in the library. */
+/** The same, under the name of its kind; the guest OS has a function of that name in the library.
+ */
 static inline hpa_t tables_map(struct mem *mem, struct tables *t, ia_t ia, unsigned level,
                                uint64_t entry)
 {
