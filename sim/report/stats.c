@@ -63,7 +63,7 @@ static void gather_structures(struct counts *c, const struct tally *t, const str
             struct cache_stats row = {.hits = t->count[SLOT(STRUCTURE_HIT, depth, level, 0)] +
                                               t->count[SLOT(REF, depth, level, SERVED_STRUCTURE)],
                                       .misses = t->count[SLOT(STRUCTURE_MISS, depth, level, 0)]};
-            bool has = p->structure[level].entries && level <= f->levels;
+            bool has = level <= f->levels && p->structure[level].entries;
             if (!has && !row.hits && !row.misses)
                 continue;
             snprintf(row.name, sizeof row.name, "%s", names[level]);
@@ -107,7 +107,7 @@ static void gather_guest(struct counts *c, const struct vm *vm, const struct tal
 static void gather_vm(struct counts *c, const struct machine *m, unsigned number)
 {
     const struct vm *vm = &m->vm[number];
-    const struct mmu *mmu = NULL;
+    const struct mmu *mmu = m->vcpu[0].mmu;
     struct tally t;
     for (unsigned i = m->n_vcpus; i--;)
         if (m->vcpu[i].vm == number)
@@ -125,6 +125,7 @@ static void gather_vm(struct counts *c, const struct machine *m, unsigned number
         for (unsigned level = 0; level <= LEVELS_MAX; level++)
             c->faults[why] += t.count[SLOT(FAULT, 0, level, why)];
     gather_guest(c, vm, &t);
+    c->frames = vm->config->memory >> (f->levels ? f->shift[1] : 12);
 }
 
 /* ---- all ---- */

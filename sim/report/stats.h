@@ -41,6 +41,7 @@ struct counts {
         uint64_t guest_bytes, host_bytes;
         unsigned __int128 linear_bytes;
     } tables;
+    uint64_t frames; /**< of the host that the VM holds; without a hypervisor, all of its memory */
     bool has_paging;
     struct {
         uint64_t hits, faults, evictions, page_ins, page_outs;

@@ -102,6 +102,10 @@ void stats_print_csv(const struct stats *s, FILE *out)
     counts(&csv, &s->total);
     for (unsigned v = 0; v < s->n_vms; v++) {
         csv.vm = s->vms[v].name;
+        row(&csv, s->vms[v].frames, "frames", NULL, NULL, NULL);
+        row(&csv, 0, "balloon", NULL, NULL, NULL);
+        row(&csv, 0, "shared", NULL, NULL, NULL);
+        row(&csv, 0, "swapped", NULL, NULL, NULL);
         counts(&csv, &s->vms[v]);
     }
 }

@@ -91,7 +91,9 @@ void stats_print_json(const struct stats *s, FILE *out)
     for (unsigned v = 0; v < s->n_vms; v++) {
         fprintf(out, "%s\n    {\n      \"name\": ", v ? "," : "");
         json_string(out, s->vms[v].name);
-        fputc(',', out);
+        fprintf(out,
+                ",\n      \"frames\": %" PRIu64 ", \"balloon\": 0, \"shared\": 0, \"swapped\": 0,",
+                s->vms[v].frames);
         print_counts(out, "\n      ", &s->vms[v]);
         fputs("\n    }", out);
     }

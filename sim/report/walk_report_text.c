@@ -176,24 +176,28 @@ static void print_tlbs(const struct walk_report *r, FILE *out)
               out);
 }
 
+/* Which entries one bit was set in, "A in PGD, PUD". */
+static void print_bit(const struct walk_report *r, const char *name, uint64_t bit, bool *begun,
+                      FILE *out)
+{
+    const char *between = " in ";
+    for (unsigned i = 0; i < r->n_lines; i++) {
+        if (!(r->line[i].set & bit))
+            continue;
+        if (*between == ' ')
+            fprintf(out, "%s%s", *begun ? "; " : "set: ", name);
+        fprintf(out, "%s%s", between, walk_report_level(r, &r->line[i]));
+        between = ", ";
+        *begun = true;
+    }
+}
+
 static void print_set(const struct walk_report *r, FILE *out)
 {
-    const char *between = "set: ";
-    for (unsigned i = 0; i < r->n_lines; i++) {
-        const struct walk_line *line = &r->line[i];
-        const struct format *f = &r->stage.format;
-        if (!line->set)
-            continue;
-        bool a = line->set & f->accessed, d = line->set & f->dirty;
-        fprintf(out, "%s%s in the %s entry", between,
-                a && d ? "A and D"
-                : d    ? "D"
-                       : "A",
-                walk_report_level(r, line));
-        between = ", ";
-    }
-    if (*between == ',')
-        fputs("\n", out);
+    bool begun = false;
+    print_bit(r, "A", r->stage.format.accessed, &begun, out);
+    print_bit(r, "D", r->stage.format.dirty, &begun, out);
+    fputs(begun ? "\n" : "", out);
 }
 
 static void print_cycles(const struct walk_report *r, FILE *out)

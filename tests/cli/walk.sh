@@ -6,22 +6,22 @@ data=tests/sim/data/walk
 two=$data/small-two-level.json one=$data/small-one-level.json cached=$data/small-tlb-and-cache.json
 fresh=--set=/script=[]
 
-run walk "$two" $fresh --gva 0x2b6c
+run walk "$two" "$fresh" --gva 0x2b6c
 ok "a picture" exits 0 "$out" "01010" "$out" "11011" "$out" "0x22a" "$out" "0x59b" \
     "$out" "physical address 0x6ac" "$out" "byte there: 0x1d" "$out" "cycles: 201"
-run walk "$two" $fresh --gva 0x2b6c --explain
+run walk "$two" "$fresh" --gva 0x2b6c --explain
 ok "in words" exits 0 "$out" "Step by step" "$out" "10, so entry 10" "$out" "All in all 201 cycles"
 ok "no line is wider than 80" test -z "$(awk 'length($0) > 80' "$out")"
-run walk "$two" $fresh --gva 0x2b8c
+run walk "$two" "$fresh" --gva 0x2b8c
 ok "a fault is an answer too" exits 0 "$out" "#PF" "$out" "the PTE entry is not present"
-run walk "$two" $fresh --gva 0x8000
+run walk "$two" "$fresh" --gva 0x8000
 ok "an address beyond the space" exits 0 "$out" "#GP" "$out" "more than 15 bits"
-run walk "$one" $fresh --gva 0x32c
+run walk "$one" "$fresh" --gva 0x32c
 ok "one level" exits 0 "$out" "physical address 0xa2c"
-run walk "$cached" $fresh --gva 0x02f9
+run walk "$cached" "$fresh" --gva 0x02f9
 ok "a TLB hit" exits 0 "$out" "l1d hit" "$out" "physical address 0x739" \
     "$out" "0xb2, from L1 cache" "$out" "cycles: 2"
-run walk "$cached" $fresh --gva 0x02f9 --cold
+run walk "$cached" "$fresh" --gva 0x02f9 --cold
 ok "cold, the tables are asked" exits 0 "$out" "#PF"
 
 cat >"$SCRATCH/guest.json" <<'END'
