@@ -287,3 +287,65 @@ Test(walk_report, adds_the_cycles_up)
     }
     rig_free(rig);
 }
+
+static struct rig *other_paging(const char *paging, const char *image, const char *cr3)
+{
+    struct page page;
+    page_open(&page);
+    fprintf(page.file,
+            "{\"version\":1,\"vms\":[{\"memory\":\"16MiB\",\"guest\":{\"paging\":%s},"
+            "\"registers\":{\"cr3\":\"%s\"},\"image\":[%s]}]}",
+            paging, cr3, image);
+    char *json = page_close(&page);
+    struct rig *rig = rig_new(json);
+    free(json);
+    return rig;
+}
+
+/* PDPTEs are in registers: a 4 KiB page takes two references, an absent PDPTE none. */
+Test(walk_report, reads_no_entry_for_a_register_of_pae)
+{
+    struct rig *rig = other_paging("\"pae\"",
+                                   "{\"gpa\":\"0x1000\",\"u64\":[\"0x2001\"]},"
+                                   "{\"gpa\":\"0x2000\",\"u64\":[\"0x3027\",\"0x4000a7\"]},"
+                                   "{\"gpa\":\"0x3000\",\"u64\":[\"0x5027\"]}",
+                                   "0x1000");
+    char text[200];
+    struct walk_report *r = walk(rig, 0x123, OP_READ, false, false);
+    cr_expect_eq(r->n_lines, 2);
+    cr_expect_eq(r->outcome.hpa, 0x5123);
+    cr_expect_eq(r->cycles, 1 + 9 + 2 * 200);
+    free(r);
+    r = walk(rig, 0x212345, OP_READ, false, false);
+    cr_expect_eq(r->n_lines, 1);
+    cr_expect_eq(r->outcome.hpa, 0x412345);
+    free(r);
+    r = walk(rig, 0x40000000, OP_READ, false, false);
+    cr_expect_eq(r->n_lines, 0);
+    cr_expect_eq(r->outcome.level, 3);
+    cr_expect_str_eq(walk_report_why(r, text, sizeof text), "the PGD register is not present");
+    free(r);
+    rig_free(rig);
+}
+
+/* PSE-36: bits 13 to 20 of a 4 MiB page's entry are address bits 32 to 39. */
+Test(walk_report, follows_large_pages_of_two_levels)
+{
+    struct rig *rig = other_paging("\"2-level\"",
+                                   "{\"gpa\":\"0x1000\",\"bytes\":\"a70080002720000087204000\"},"
+                                   "{\"gpa\":\"0x2004\",\"bytes\":\"27300000\"}",
+                                   "0x1000");
+    struct walk_report *r = walk(rig, 0x123456, OP_READ, false, false);
+    cr_expect_eq(r->n_lines, 1);
+    cr_expect_eq(r->outcome.hpa, 0x923456);
+    free(r);
+    r = walk(rig, 0x401abc, OP_READ, false, false);
+    cr_expect_eq(r->n_lines, 2);
+    cr_expect_eq(r->line[1].address, 0x2004);
+    cr_expect_eq(r->outcome.hpa, 0x3abc);
+    free(r);
+    r = walk(rig, 0x800000, OP_READ, false, false);
+    cr_expect_eq(r->outcome.hpa, 0x100400000);
+    free(r);
+    rig_free(rig);
+}
