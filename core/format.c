@@ -1,6 +1,5 @@
 #include "core/format.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static uint64_t bits(unsigned high, unsigned low)
@@ -32,7 +31,7 @@ static struct format x86(const char *name, unsigned levels, unsigned entry_bytes
         .accessed = PTE_A,
         .dirty = PTE_D,
     };
-    snprintf(f.name, sizeof f.name, "%s", name);
+    strncpy(f.name, name, sizeof f.name - 1);
     for (unsigned low = 0; low < 8; low++)
         f.grants[low] = (uint8_t)(MAY_READ | MAY_EXEC | (low & PTE_W ? MAY_WRITE : 0) |
                                   (low & PTE_U ? MAY_USER : 0));
@@ -132,14 +131,16 @@ struct format format_textbook(const struct geometry *g)
 const char *format_level_name(const struct format *f, unsigned level)
 {
     static const char *const names[] = {"data", "PTE", "PMD", "PUD", "P4D", "PGD"};
-    return names[level && level == f->levels ? 5 : level];
+    return names[level > 1 && level == f->levels ? LEVELS_MAX : level];
 }
 
 const char *format_page_name(const struct format *f, unsigned level, char *text)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    unsigned shift = f->shift[level];
-    snprintf(text, 16, "%u%s", 1u << shift % 10, units[shift / 10]);
+    unsigned shift = f->shift[level], n = 1u << shift % 10, digits = n < 10 ? 1 : n < 100 ? 2 : 3;
+    for (unsigned i = digits; i--; n /= 10)
+        text[i] = (char)('0' + n % 10);
+    strcpy(text + digits, units[shift / 10]);
     return text;
 }
 
