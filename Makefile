@@ -136,6 +136,7 @@ FUZZ_SECONDS ?= 600
 $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libnestwalk.a
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+.SECONDARY: $(patsubst %.c,$(B)/%.o,$(fuzz_src))
 .PHONY: fuzzers
 fuzzers: $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_src))
 
