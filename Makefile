@@ -80,19 +80,24 @@ $(B)/unit: $(call obj,$(test_src)) $(B)/libnestwalk.a
 # ---- set-up, demo, tests ----
 
 # As many jobs as there are processors, unless the caller said how many.
-jobs = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc 2>/dev/null || echo 2))
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 again = $(MAKE) --no-print-directory $(jobs)
+
+# These set up first and then call make again; nothing else may build meanwhile.
+ifneq ($(filter demo test asan cov lint bench fuzz docs,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 
 .PHONY: demo
 demo: ## installs what it lacks, builds, records a real program, and compares two machines on it
 	$(Q)tools/setup demo
-	$(Q)$(again) all
+	+$(Q)$(again) all
 	$(Q)tools/demo $(B)/nestwalk
 
 .PHONY: test
 test: ## installs what it lacks, builds, and runs every test there is (ONLY=part of a script's name)
 	$(Q)tools/setup test
-	$(Q)$(again) $(B)/nestwalk $(B)/unit
+	+$(Q)$(again) $(B)/nestwalk $(B)/unit
 	$(Q)CONFIG=$(CONFIG) tests/run $(B) $(ONLY)
 
 .PHONY: unit
@@ -113,7 +118,7 @@ cov: ## which lines the tests reach, file by file
 .PHONY: lint
 lint: ## warnings as errors, layers, form of the code, cppcheck, shellcheck
 	$(Q)tools/setup lint
-	$(Q)$(again) CONFIG=lint lint-objects
+	+$(Q)$(again) CONFIG=lint lint-objects
 	$(Q)tools/lint build/lint
 
 .PHONY: lint-objects
@@ -127,7 +132,7 @@ $(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libnestwalk.a
 .PHONY: bench
 bench: ## accesses per second, beside a yardstick measured in the same run
 	$(Q)tools/setup build
-	$(Q)$(again) $(B)/bench
+	+$(Q)$(again) $(B)/bench
 	$(Q)$(B)/bench
 
 fuzz_src := $(wildcard tests/fuzz/*.c)
@@ -143,7 +148,7 @@ fuzzers: $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_src))
 .PHONY: fuzz
 fuzz: ## ten minutes of fuzzing with each harness of tests/fuzz (FUZZ_SECONDS=60)
 	$(Q)tools/setup fuzz
-	$(Q)$(again) CC=clang CONFIG=fuzz fuzzers
+	+$(Q)$(again) CC=clang CONFIG=fuzz fuzzers
 	$(Q)tools/fuzz build/fuzz $(FUZZ_SECONDS)
 
 # ---- documentation, installation ----
