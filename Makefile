@@ -97,8 +97,12 @@ demo: ## installs what it lacks, builds, records a real program, and compares tw
 .PHONY: test
 test: ## installs what it lacks, builds, and runs every test there is (ONLY=part of a script's name)
 	$(Q)tools/setup test
-	+$(Q)$(again) $(B)/nestwalk $(B)/unit
+	+$(Q)$(again) test-programs
 	$(Q)CONFIG=$(CONFIG) tests/run $(B) $(ONLY)
+
+.PHONY: test-programs
+test-programs: $(B)/nestwalk $(B)/unit
+	@:
 
 .PHONY: unit
 unit: $(B)/unit ## run the unit tests alone (ARGS='--filter memo/*' picks some)
