@@ -47,6 +47,14 @@ static void work_out_rights(struct stage *stage, const struct registers *r)
         }
 }
 
+uint64_t control_root(const struct registers *r)
+{
+    unsigned paging = control_paging(r);
+    return r->cr3 & (paging == PAGING_2_LEVEL ? 0xfffff000
+                     : paging == PAGING_PAE   ? 0xffffffe0
+                                              : low_bits(52) & ~low_bits(12));
+}
+
 struct stage control_stage(const struct registers *r, const struct profile *profile)
 {
     struct stage stage = {0};
@@ -61,9 +69,7 @@ struct stage control_stage(const struct registers *r, const struct profile *prof
     };
     if (paging) {
         stage.format = format_x86(paging, &limits);
-        stage.root = r->cr3 & (paging == PAGING_2_LEVEL ? 0xfffff000
-                               : paging == PAGING_PAE   ? 0xffffffe0
-                                                        : low_bits(52) & ~low_bits(12));
+        stage.root = control_root(r);
     } else {
         stage.format.ia_bits = 64; /* no levels: the identity */
     }

@@ -43,6 +43,9 @@ unsigned control_paging(const struct registers *);
 /** The format and rights of stage 0 under @p registers; the root is CR3's table. */
 struct stage control_stage(const struct registers *, const struct profile *);
 
+/** Where CR3 says that the top table is. */
+uint64_t control_root(const struct registers *);
+
 /** A textbook stage: every access allowed, @p root a byte address. */
 struct stage control_textbook(const struct geometry *, uint64_t root);
 

@@ -65,19 +65,26 @@ static const char *load_pdptes(const struct bus *bus, struct stage *stage)
     return NULL;
 }
 
+/* Whether nothing but CR3 differs: the rights need no working out. */
+static bool same_rules(const struct registers *a, const struct registers *b)
+{
+    return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && a->pkru == b->pkru;
+}
+
 const char *mmu_adopt(struct mmu *m, const struct bus *bus, const struct registers *r, bool load)
 {
-    struct stage stage = control_stage(r, &m->profile);
-    if (stage.format.registers && load) {
-        const char *fault = load_pdptes(bus, &stage);
-        if (fault)
-            return fault;
-    } else {
+    bool same = same_rules(r, &m->registers);
+    struct stage stage = same ? m->stage[0] : control_stage(r, &m->profile);
+    stage.root = stage.format.levels ? control_root(r) : 0;
+    if (!stage.format.registers || !load)
         memcpy(stage.top, m->stage[0].top, sizeof stage.top);
-    }
+    const char *fault = stage.format.registers && load ? load_pdptes(bus, &stage) : NULL;
+    if (fault)
+        return fault;
     m->registers = *r;
     m->stage[0] = stage;
-    mmu_work_out(m);
+    if (!same)
+        mmu_work_out(m);
     return NULL;
 }
 
