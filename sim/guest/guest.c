@@ -15,8 +15,11 @@ static void tell(const struct port *port, unsigned event, gva_t gva, uint64_t va
     port->ops->tell(port->self, event, gva, value);
 }
 
+/* Without any right a page stays present, but is not the program's: PROT_NONE. */
 uint32_t guest_may(uint32_t rights)
 {
+    if (!(rights & (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
+        return MAY_READ;
     return MAY_READ | (rights & RIGHT_WRITE ? MAY_WRITE : 0) |
            (rights & RIGHT_USER ? MAY_USER : 0) | (rights & RIGHT_EXEC ? MAY_EXEC : 0);
 }
@@ -303,29 +306,45 @@ enum answer guest_fault(struct guest *g, const struct port *port, unsigned proce
 
 /* ---- mmap, munmap, mprotect, fork, exit ---- */
 
-/* After n pages changed: one INVLPG each while there are few, else everything. */
-static void flush(const struct port *port, gpa_t root, gva_t gva, uint64_t n)
+/* What changed, to be invalidated at the end: nobody runs in between. */
+struct changes {
+    gva_t gva[FLUSH_CEILING];
+    uint64_t n;
+    bool top; /* an entry that the processor keeps in a register */
+};
+
+static void change(struct changes *c, gva_t gva)
 {
-    if (n <= FLUSH_CEILING)
-        port->ops->invlpg(port->self, gva);
-    else if (n == FLUSH_CEILING + 1)
+    if (c->n < FLUSH_CEILING)
+        c->gva[c->n] = gva;
+    c->n++;
+}
+
+/* One INVLPG each while there are few, else everything. */
+static void flush(const struct changes *c, const struct port *port, gpa_t root)
+{
+    bool all = c->top || c->n > FLUSH_CEILING;
+    if (all)
         port->ops->mov_cr3(port->self, root);
+    for (uint64_t i = 0; !all && i < c->n; i++)
+        port->ops->invlpg(port->self, c->gva[i]);
 }
 
 static void unmap_pages(struct guest *g, const struct port *port, struct process *p, gva_t gva,
                         gva_t last)
 {
     const struct format *f = &g->tables.format;
+    struct changes changes = {.n = 0};
     struct leaf leaf;
-    uint64_t n = 0;
     while (p->has_root && tables_next(&g->tables, port, p->root, gva, last, &leaf)) {
-        tables_clear(&g->tables, port, p->root, &leaf, true);
-        flush(port, p->root, leaf.gva, ++n);
+        changes.top |= tables_clear(&g->tables, port, p->root, &leaf, true);
+        change(&changes, leaf.gva);
         release(g, format_address(f, leaf.level, true, leaf.entry), leaf.level);
         gva = leaf.gva + ((uint64_t)1 << f->shift[leaf.level]);
         if (!gva)
             break;
     }
+    flush(&changes, port, p->root);
 }
 
 bool guest_unmap(struct guest *g, const struct port *port, unsigned process, gva_t gva,
@@ -354,8 +373,8 @@ bool guest_protect(struct guest *g, const struct port *port, unsigned process, g
     struct process *p = &g->processes[process];
     const struct format *f = &g->tables.format;
     gva_t last = gva + bytes - 1;
+    struct changes changes = {.n = 0};
     struct leaf leaf;
-    uint64_t n = 0;
     for (gva_t from = gva;
          p->has_root && tables_next(&g->tables, port, p->root, from, last, &leaf);) {
         gpa_t at = format_address(f, leaf.level, true, leaf.entry);
@@ -363,12 +382,13 @@ bool guest_protect(struct guest *g, const struct port *port, unsigned process, g
         uint64_t entry = format_entry(f, leaf.level, true, at, guest_may(rights)) | kept;
         if (entry != leaf.entry) {
             port->ops->store(port->self, leaf.at, entry, f->entry_bytes, leaf.level);
-            flush(port, p->root, leaf.gva, ++n);
+            change(&changes, leaf.gva);
         }
         from = leaf.gva + ((uint64_t)1 << f->shift[leaf.level]);
         if (!from)
             break;
     }
+    flush(&changes, port, p->root);
     return areas_protect(&p->areas, gva, last, rights);
 }
 

@@ -5,10 +5,10 @@
  * It reaches memory only through the port it is handed with each call, and keeps no pointer to it.
  *
  * Modelled: allocation of frames and tables on first touch, large pages, unmap and mprotect with
- * INVLPG per page or one reload of CR3 beyond 33 pages (as Linux does), FIFO, LRU, clock and OPT.
- * Simplified: fork copies the areas, not the contents; the kernel's own memory is not mapped; a
- * switch is one MOV to CR3 without PCID; unmapping part of a large page unmaps all of it. Not
- * modelled: files, copy-on-write, several threads' locks.
+ * INVLPG per page or, beyond 33 pages, one reload of CR3 instead (as Linux does), FIFO, LRU, clock
+ * and OPT. Simplified: fork copies the areas, not the contents; the kernel's own memory is not
+ * mapped; a switch is one MOV to CR3 without PCID; unmapping part of a large page unmaps all of it.
+ * Not modelled: files, copy-on-write, several threads' locks.
  */
 #ifndef SIM_GUEST_GUEST_H
 #define SIM_GUEST_GUEST_H

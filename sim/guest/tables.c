@@ -155,7 +155,7 @@ bool tables_map(struct tables *t, const struct port *port, gpa_t root, gva_t gva
     return true;
 }
 
-void tables_clear(struct tables *t, const struct port *port, gpa_t root, const struct leaf *leaf,
+bool tables_clear(struct tables *t, const struct port *port, gpa_t root, const struct leaf *leaf,
                   bool prune)
 {
     const struct format *f = &t->format;
@@ -167,9 +167,10 @@ void tables_clear(struct tables *t, const struct port *port, gpa_t root, const s
     for (unsigned l = leaf->level; l <= f->levels; l++) {
         store(t, port, path[l] + format_offset(f, l, leaf->gva), 0, l);
         if (--*used(t, path[l]) || !prune || l == f->levels)
-            return;
+            return l > (unsigned)f->levels - f->registers;
         give_table(t, l, path[l]);
     }
+    return false;
 }
 
 static void free_below(struct tables *t, const struct port *port, gpa_t table, unsigned level)

@@ -56,8 +56,11 @@ unsigned tables_room(const struct tables *, const struct port *, gpa_t root, gva
 bool tables_map(struct tables *, const struct port *, gpa_t root, gva_t gva, unsigned level,
                 gpa_t to, uint32_t rights, bool *top);
 
-/** Clears a leaf; gives back the tables that this empties if @p prune. */
-void tables_clear(struct tables *, const struct port *, gpa_t root, const struct leaf *,
+/**
+ * Clears a leaf; gives back the tables that this empties if @p prune. True when an entry of a
+ * register-held top level was cleared, which asks for a CR3 reload.
+ */
+bool tables_clear(struct tables *, const struct port *, gpa_t root, const struct leaf *,
                   bool prune);
 
 /** Gives back every table of an address space whose leaves are all cleared. */
