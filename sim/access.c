@@ -77,15 +77,13 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
     return true;
 }
 
-void access_complete(struct machine *m, struct vcpu *v, const struct access *a, bool begun,
-                     struct walk *w, const struct watcher *watcher, struct pieces *pieces,
-                     struct outcome *o)
+/* As access_complete, once it is begun. */
+static void complete_pages(struct machine *m, struct vcpu *v, const struct access *a, bool begun,
+                           struct walk *w, const struct watcher *watcher, struct pieces *pieces,
+                           struct outcome *o)
 {
     struct outcome whole = {.kind = OUTCOME_OK, .has_gpa = true};
     struct access part = *a;
-    *pieces = (struct pieces){0};
-    if (!begun)
-        NOTE(&v->mmu->tally, ACCESS, 0, 0, a->op, a->gva, a->process);
     for (unsigned left = a->size; left;) {
         part.size = (uint16_t)left;
         if (!complete_page(m, v, &part, begun && part.gva == a->gva, w, watcher, o))
@@ -97,9 +95,21 @@ void access_complete(struct machine *m, struct vcpu *v, const struct access *a, 
             whole.gpa = w->found.next, whole.hpa = w->found.hpa;
         if (pieces->n < 2)
             pieces->piece[pieces->n] = (struct piece){w->found.hpa, bytes};
-        pieces->n++;
+        if (!pieces->n++ && bytes < left && m->vm[v->vm].config->reclaim)
+            guest_pin(&m->vm[v->vm].guest, w->found.next);
         part.gva += bytes;
         left -= bytes;
     }
     *o = whole;
+}
+
+void access_complete(struct machine *m, struct vcpu *v, const struct access *a, bool begun,
+                     struct walk *w, const struct watcher *watcher, struct pieces *pieces,
+                     struct outcome *o)
+{
+    *pieces = (struct pieces){0};
+    if (!begun)
+        NOTE(&v->mmu->tally, ACCESS, 0, 0, a->op, a->gva, a->process);
+    complete_pages(m, v, a, begun, w, watcher, pieces, o);
+    guest_unpin(&m->vm[v->vm].guest);
 }

@@ -54,8 +54,10 @@ bool guest_init(struct guest *g, const struct vm_config *config, const struct fo
 {
     uint64_t page = (uint64_t)1 << format->shift[1];
     *g = (struct guest){.config = config, .tables.format = *format};
-    g->reclaim = (struct reclaim){
-        .policy = config->reclaim, .limit = config->reclaim_frames, .oldest = RESIDENT_NONE};
+    g->reclaim = (struct reclaim){.policy = config->reclaim,
+                                  .limit = config->reclaim_frames,
+                                  .oldest = RESIDENT_NONE,
+                                  .pinned = RESIDENT_NONE};
     frames_init(&g->frames, page, config->memory); /* frame 0 stays out of use: no null table */
     g->tables.frames = &g->frames;
     bool done = true;
@@ -145,6 +147,8 @@ static bool evict(struct guest *g, const struct port *port)
     const struct format *f = &g->tables.format;
     struct asking ask = {g, port};
     uint32_t frame = reclaim_victim(&g->reclaim, was_referenced, &ask);
+    if (frame == RESIDENT_NONE)
+        return false;
     struct resident page = g->reclaim.page[frame];
     gpa_t root = g->processes[page.process].root, at = (gpa_t)frame << base_shift(g);
     struct leaf leaf;
@@ -190,6 +194,16 @@ static void release(struct guest *g, gpa_t at, unsigned level)
     if (g->reclaim.policy)
         reclaim_remove(&g->reclaim, (uint32_t)(at >> base_shift(g)));
     frames_give(&g->frames, level, at);
+}
+
+void guest_pin(struct guest *g, gpa_t gpa)
+{
+    g->reclaim.pinned = (uint32_t)(gpa >> base_shift(g));
+}
+
+void guest_unpin(struct guest *g)
+{
+    g->reclaim.pinned = RESIDENT_NONE;
 }
 
 void guest_touch(struct guest *g, gpa_t gpa, uint64_t next_use)

@@ -74,6 +74,10 @@ enum answer guest_fault(struct guest *, const struct port *, unsigned process, g
 /** A page was accessed at @p gpa: page replacement wants to know. Only with reclaim. */
 void guest_touch(struct guest *, gpa_t gpa, uint64_t next_use);
 
+/** The page at @p gpa stays in memory until guest_unpin; one at a time. Only with reclaim. */
+void guest_pin(struct guest *, gpa_t gpa);
+void guest_unpin(struct guest *);
+
 /** mmap, munmap, mprotect of the running process. False: no memory. */
 bool guest_map(struct guest *, const struct port *, unsigned process, const struct map_config *);
 bool guest_unmap(struct guest *, const struct port *, unsigned process, gva_t gva, uint64_t bytes);

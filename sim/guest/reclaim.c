@@ -65,28 +65,36 @@ void reclaim_touch(struct reclaim *r, uint32_t frame, uint64_t next_use)
 /* The hand is the oldest: passing over a page makes it the youngest. */
 static uint32_t second_chance(struct reclaim *r, bool (*referenced)(void *, uint32_t), void *self)
 {
-    while (referenced(self, r->oldest))
+    while (r->oldest == r->pinned || referenced(self, r->oldest))
         r->oldest = r->page[r->oldest].next;
     return r->oldest;
 }
 
+/* The oldest that is not pinned, of two or more. */
+static uint32_t first_free(const struct reclaim *r)
+{
+    return r->oldest == r->pinned ? r->page[r->oldest].next : r->oldest;
+}
+
 static uint32_t farthest(const struct reclaim *r)
 {
-    uint32_t best = r->oldest;
+    uint32_t best = first_free(r);
     for (uint32_t i = r->page[best].next; i != r->oldest; i = r->page[i].next)
-        if (r->page[i].next_use > r->page[best].next_use)
+        if (i != r->pinned && r->page[i].next_use > r->page[best].next_use)
             best = i;
     return best;
 }
 
 uint32_t reclaim_victim(struct reclaim *r, bool (*referenced)(void *, uint32_t), void *self)
 {
+    if (r->held == 1 && r->oldest == r->pinned)
+        return RESIDENT_NONE;
     switch (r->policy) {
     case RECLAIM_CLOCK:
         return second_chance(r, referenced, self);
     case RECLAIM_OPT:
         return farthest(r);
     default:
-        return r->oldest;
+        return first_free(r);
     }
 }

@@ -4,7 +4,8 @@
  *
  * Modelled: FIFO, exact LRU, clock (second chance, one hand), OPT (Belady). Simplified: LRU and OPT
  * see every access, as textbooks have it and no kernel could; clock uses the A bit where the format
- * has one. Not modelled: read-ahead, watermarks, active and inactive lists.
+ * has one; the first page of an access over a page edge stays until the second is there, where a
+ * processor would begin anew. Not modelled: read-ahead, watermarks, active and inactive lists.
  * Source: Belady, IBM Systems Journal 5(2), 1966; Corbato, "A paging experiment", 1968.
  */
 #ifndef SIM_GUEST_RECLAIM_H
@@ -29,6 +30,7 @@ struct reclaim {
     uint64_t limit; /**< frames */
     uint64_t held;
     uint32_t oldest;       /**< of the ring; RESIDENT_NONE when empty */
+    uint32_t pinned;       /**< must stay: an access under way has it; RESIDENT_NONE: none */
     struct resident *page; /**< by frame number */
     size_t room;
 };
@@ -47,8 +49,8 @@ void reclaim_remove(struct reclaim *, uint32_t frame);
 void reclaim_touch(struct reclaim *, uint32_t frame, uint64_t next_use);
 
 /**
- * The frame to take. Clock asks @p referenced, which answers whether the page was accessed since
- * it last asked, and forgets it.
+ * The frame to take, or RESIDENT_NONE if all are pinned. Clock asks @p referenced, which answers
+ * whether the page was accessed since it last asked, and forgets it.
  */
 uint32_t reclaim_victim(struct reclaim *, bool (*referenced)(void *self, uint32_t frame),
                         void *self);
