@@ -231,7 +231,7 @@ static bool set_up(struct machine *m, struct err *err)
         const struct vm_config *config = m->vm[v->vm].config;
         if (!(config->raw ? set_up_raw(m, v, err) : set_up_built(m, v, err)))
             return false;
-        v->idle = !config->n_processes;
+        v->idle = v->number >= config->n_processes;
         for (unsigned p = 0; p < config->n_preloads; p++)
             if (!preload(m, v, &config->preloads[p]))
                 return err_set(err, EXIT_USAGE,
