@@ -180,7 +180,7 @@ static bool open_trace(struct replay *r, unsigned i, const struct replay_options
                        struct err *err)
 {
     struct limits limits = o->limits;
-    limits.without_events = o->populate;
+    limits.without_events |= o->populate;
     limits.bits = o->paging <= PAGING_PAE ? GVA_BITS_32 : 0;
     r->processes[i] =
         (struct process_config){.name = o->traces[i], .phases = &r->phases[i], .n_phases = 1};
