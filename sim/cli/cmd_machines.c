@@ -5,6 +5,17 @@
 #include "sim/report/json_out.h"
 #include "sim/scenario/profile_list.h"
 
+static void csv_field(const char *text, char end)
+{
+    putchar('"');
+    for (; text && *text; text++) {
+        if (*text == '"')
+            putchar('"');
+        putchar(*text);
+    }
+    printf("\"%c", end);
+}
+
 /* ---- all of them ---- */
 
 struct row {
@@ -44,8 +55,8 @@ static void print_profile(enum cli_format format, const struct profile *p, const
         printf("%-12s %4.1f  %-9s %-9s %-9s  %-8s  %s\n", name, ghz, tlb[TLB_L1I], tlb[TLB_L1D],
                tlb[TLB_L2], by, title);
     } else if (format == FORMAT_CSV) {
-        printf("%s,%.1f,%s,%s,%s,%s,\"%s\"\n", name, ghz, tlb[TLB_L1I], tlb[TLB_L1D], tlb[TLB_L2],
-               by, title);
+        printf("%s,%.1f,%s,%s,%s,%s,", name, ghz, tlb[TLB_L1I], tlb[TLB_L1D], tlb[TLB_L2], by);
+        csv_field(title, '\n');
     } else {
         printf("  { \"name\": \"%s\", \"ghz\": %.1f, \"l1i\": \"%s\", \"l1d\": \"%s\", \"l2\": "
                "\"%s\", \"structure_caches\": \"%s\", \"title\": ",
@@ -85,17 +96,6 @@ struct printer {
     enum cli_format format;
     unsigned n;
 };
-
-static void csv_field(const char *text, char end)
-{
-    putchar('"');
-    for (; text && *text; text++) {
-        if (*text == '"')
-            putchar('"');
-        putchar(*text);
-    }
-    printf("\"%c", end);
-}
 
 static void json_member(const char *key, const char *text)
 {
@@ -172,10 +172,10 @@ static const struct cli_option options[] = {
 const struct command command_machines = {
     .name = "machines",
     .arguments = "[NAME]",
-    .summary = "the machine profiles there are, and the sources of their values",
-    .text = "Without NAME: one line per profile that ships. With the name of one, or a profile's\n"
-            "file: each of its values, with its confidence (sourced, high, medium, uncertain) and\n"
-            "where it comes from.",
+    .summary = "the machine profiles, and where their values are from",
+    .text = "Without NAME: one line per profile that ships. With the name of one, or a\n"
+            "profile's file: each of its values, with its confidence (sourced, high, medium,\n"
+            "low, uncertain) and where it comes from.",
     .options = options,
     .least = 0,
     .most = 1,

@@ -58,6 +58,8 @@ static void take_value(const struct listing *l, const char *name, const cJSON *i
             describe(out, child);
             between = ", ";
         }
+    } else if (cJSON_IsNumber(item) && (strcmp(item->string, "ways") || item->valuedouble != 0)) {
+        fprintf(out, "%.12g", item->valuedouble); /* its name stands before it */
     } else {
         describe(out, item);
     }

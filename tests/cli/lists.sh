@@ -18,6 +18,12 @@ done
 ok "every value of every profile has a confidence" test -z "$missing"
 run machines zen44
 ok "an unknown profile, with what was meant" exits 2 "$err" 'did you mean "zen4"'
+run machines --format csv
+ok "quotes are doubled in CSV" exits 0 "$out" ',"AMD K10 (Opteron ""Barcelona"", 2007; '
+echo '{"version": 1, "name": "mine", "maxphyaddr": 40, "costs": {"memory": 100}}' >"$SCRATCH/mine.json"
+run machines "$SCRATCH/mine.json"
+ok "plain values of an own machine" test "$(sed 's/  */ /' "$out" | tr '\n' ';')" = \
+    "name mine;maxphyaddr 40;costs.memory 100;"
 run modes
 ok "modes" exits 0 "$out" "native"
 run modes --format csv
