@@ -64,7 +64,12 @@ static bool check_programs(const char *name, struct err *err)
         return err_set(err, EXIT_ENVIRONMENT,
                        "valgrind, which does the recording, is not installed: "
                        "apt-get install valgrind");
-    return is_found(name) || err_set(err, EXIT_USAGE, "%s: no such program", name);
+    if (is_found(name))
+        return true;
+    bool there = strchr(name, '/') && !access(name, F_OK);
+    return err_set(err, EXIT_USAGE,
+                   there ? "%s: not a program: it may not be executed" : "%s: no such program",
+                   name);
 }
 
 /* ---- running it ---- */
@@ -172,6 +177,11 @@ static void print_summary(const struct cli *cli, const char *path, const struct 
     if (sum->report.errors)
         fprintf(out, "note: %" PRIu64 " lines of valgrind's were not understood\n",
                 sum->report.errors);
+    if (sum->report.started)
+        fprintf(out,
+                "note: it became another program, in itself or in a child, %" PRIu64
+                " times (execve); what those did is not recorded: record them by name\n",
+                sum->report.started);
     if (WIFEXITED(status) && WEXITSTATUS(status))
         fprintf(out, "note: the program ended with exit status %d\n", WEXITSTATUS(status));
     if (WIFSIGNALED(status))
@@ -223,16 +233,17 @@ static const struct cli_option options[] = {
 const struct command command_record = {
     .name = "record",
     .arguments = "-- CMD...",
-    .summary = "runs a real program and records its memory accesses",
-    .text =
-        "Runs CMD under valgrind's lackey tool and writes its accesses, with the mappings that it\n"
-        "makes, changes and drops, in the compact format. Children that CMD forks are recorded\n"
-        "until they start another program. The program keeps its standard input and output and is\n"
-        "some hundred times slower; nothing but the trace goes to the disk.\n\n"
-        "The trace appears under its name when it is complete. An interruption (Ctrl-C) stops the\n"
-        "program and keeps what was recorded, whole and readable; the exit code is then 130.\n\n"
-        "  nestwalk record -- sort /usr/share/dict/words\n"
-        "  nestwalk record -o ls.nwtrace -- ls -lR /usr",
+    .summary = "run a real program and record its memory accesses",
+    .text = "Runs CMD under valgrind's lackey tool and writes its accesses, with the mappings\n"
+            "that it makes, changes and drops, in the compact format. CMD and children that\n"
+            "it forks are recorded until they become another program, as wrapper scripts do:\n"
+            "a note says so. The program keeps its standard input and output and is some\n"
+            "hundred times slower; nothing but the trace goes to the disk.\n\n"
+            "The trace appears under its name when it is complete. An interruption (Ctrl-C)\n"
+            "stops the program and keeps what was recorded, whole and readable; the exit code\n"
+            "is then 130.\n\n"
+            "  nestwalk record -- sort /usr/share/dict/words\n"
+            "  nestwalk record -o ls.nwtrace -- ls -lR /usr",
     .options = options,
     .least = 1,
     .most = -1,

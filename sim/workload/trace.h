@@ -38,6 +38,7 @@ struct trace_report {
     uint64_t events;          /**< guest events handed out */
     uint64_t processes;       /**< distinct process ids seen */
     uint64_t threads;         /**< distinct thread ids seen */
+    uint64_t started;         /**< programs that a process became (execve) */
     bool truncated;           /**< the end mark that the format has is missing */
 };
 

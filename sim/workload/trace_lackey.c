@@ -225,6 +225,7 @@ static void on_clone(struct trace *t, const struct call *c, uint64_t result)
 static void on_execve(struct trace *t, const struct call *c, uint64_t result)
 {
     (void)result;
+    t->report.started++;
     end_program(t, c->process, false);
 }
 

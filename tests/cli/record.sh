@@ -42,6 +42,10 @@ ok "so is the signal that ended it" exits 0 "$err" "signal 15"
 run record -o "$SCRATCH/f" -- sh -c '(exit 0); (exit 0); exit 0'
 run replay "$SCRATCH/f" --format csv
 ok "children that it forks are processes" test "$(value trace.processes)" = 3
+run record -o "$SCRATCH/e" -- sh -c 'exec true'
+ok "a program that another one takes the place of" exits 0 "$err" "became another program"
+run record -o "$SCRATCH/n" -- ./README.md
+ok "a file that is no program" exits 2 "$err" "may not be executed"
 run record --fetches no -o "$SCRATCH/d" -- sh -c 'exit 0'
 run replay "$SCRATCH/d" --format csv
 ok "--fetches no leaves fetches out" test "$(value tlb.l1i.4KiB.lookups)" = 0
