@@ -220,6 +220,16 @@ bool walk_report_rules(const struct format *f, uint32_t right)
     return !(format_rights(f, false, PTE_P) & right);
 }
 
+unsigned walk_report_page_level(const struct walk_report *r)
+{
+    if (r->outcome.kind == OUTCOME_OK && r->attempt.found.level)
+        return r->attempt.found.level;
+    for (unsigned i = r->n_lines; i--;)
+        if (!r->line[i].depth)
+            return r->line[i].leaf ? r->line[i].level : 1;
+    return 1;
+}
+
 /* ---- why ---- */
 
 /* Which right of a line's own entry denies the access; NULL: none. */

@@ -86,6 +86,9 @@ unsigned walk_report_count(const struct walk_report *, enum event_kind, cycles_t
 /** The attempt's first event of a kind, or NULL. */
 const struct event *walk_report_event(const struct walk_report *, enum event_kind);
 
+/** The level of the page, as far as it is known: the last entry looked at may map a large one. */
+unsigned walk_report_page_level(const struct walk_report *);
+
 /** In which dimension a depth lies: "guest", "host". */
 const char *walk_report_dimension(const struct walk_report *, unsigned depth);
 

@@ -62,6 +62,7 @@ static void tell_address(struct telling *t)
     const struct walk_report *r = t->r;
     const struct format *f = &r->stage.format;
     gva_t gva = r->item.access.gva;
+    unsigned page = walk_report_page_level(r);
     if (!f->levels)
         add(t,
             "Paging is off (CR0.PG = 0), so 0x%" PRIx64 " is the physical address itself. No "
@@ -74,7 +75,8 @@ static void tell_address(struct telling *t)
             (unsigned)(gva >> 63));
     else
         add(t, "The address has %u bits: %u for the offset in the page, the rest for %s.",
-            f->ia_bits, f->shift[1], f->levels > 1 ? "indexes, one for each level" : "the index");
+            f->ia_bits, f->shift[page],
+            f->levels - page ? "indexes, one for each level" : "the index");
     end(t);
 }
 
@@ -273,6 +275,17 @@ static void tell_found(struct telling *t)
     end(t);
 }
 
+static void tell_no_answer(struct telling *t)
+{
+    if (!t->r->process)
+        return;
+    add(t,
+        "The guest OS has no answer: no map of %s allows this access. A real one would end the "
+        "program (SIGSEGV).",
+        t->r->process);
+    end(t);
+}
+
 static void tell_fault(struct telling *t)
 {
     const struct walk_report *r = t->r;
@@ -300,6 +313,7 @@ static void tell_fault(struct telling *t)
         cost(t, cycles);
         add(t, ".");
         end(t);
+        tell_no_answer(t);
         return;
     }
     add(t, "The processor raises #PF with CR2 = 0x%" PRIx64 " and error code 0x%" PRIx32, o->cr2,
@@ -313,6 +327,7 @@ static void tell_fault(struct telling *t)
     }
     add(t, ".");
     end(t);
+    tell_no_answer(t);
 }
 
 static void tell_stale(struct telling *t)

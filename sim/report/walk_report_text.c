@@ -35,22 +35,11 @@ static void fill_cell(struct cell *cell, const char *name, gva_t gva, unsigned h
         snprintf(cell->number, sizeof cell->number, "%" PRIu64, value);
 }
 
-/* The level of the page, as far as it is known: the last entry looked at may map a large one. */
-static unsigned page_level(const struct walk_report *r)
-{
-    if (r->outcome.kind == OUTCOME_OK && r->attempt.found.level)
-        return r->attempt.found.level;
-    for (unsigned i = r->n_lines; i--;)
-        if (!r->line[i].depth)
-            return r->line[i].leaf ? r->line[i].level : 1;
-    return 1;
-}
-
 static unsigned cut(const struct walk_report *r, struct cell *cells)
 {
     const struct format *f = &r->stage.format;
     gva_t gva = r->item.access.gva;
-    unsigned n = 0, last = page_level(r);
+    unsigned n = 0, last = walk_report_page_level(r);
     memset(cells, 0, CELLS * sizeof *cells);
     if (f->canonical) {
         fill_cell(&cells[n], "sign", gva, 63, f->ia_bits);
@@ -240,6 +229,8 @@ static void print_end(const struct walk_report *r, FILE *out)
     } else {
         fprintf(out, "%s, error code 0x%" PRIx32 ": %s\n", o->vector == 14 ? "#PF" : "#GP",
                 o->error_code, walk_report_why(r, text, sizeof text));
+        if (r->process)
+            fprintf(out, "the guest OS has no answer: no map of %s allows it\n", r->process);
     }
 }
 

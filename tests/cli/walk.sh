@@ -74,3 +74,12 @@ run walk "$guest" --gva 0 --process c
 ok "a process that is not there" exits 2 "$err" "no process 'c'"
 run walk "$two" --gva 0 --process a
 ok "a raw VM has no processes" exits 2 "$err" "raw"
+run walk scenarios/first-steps.json --gva 0x400123 --exec --explain
+ok "a fault that stands: what the guest OS says to it" exits 0 "$out" "no map of main allows" \
+    "$out" "SIGSEGV"
+cat >"$SCRATCH/large.json" <<'S'
+{ "version": 1, "vms": [ { "memory": "8MiB", "guest": { "paging": "2-level" },
+  "registers": { "cr3": "0x1000" }, "image": [ { "gpa": "0x1004", "bytes": "87004000" } ] } ] }
+S
+run walk "$SCRATCH/large.json" --gva 0x400123 --explain
+ok "the offset in a large page is as long as shown" exits 0 "$out" "22 for the offset"
