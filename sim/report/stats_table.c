@@ -101,9 +101,11 @@ static void print_rest(FILE *out, const struct counts *c)
     for (unsigned f = REFUSED_NOT + 1; f < REFUSALS; f++)
         if (c->faults[f] || f != REFUSED_CANONICAL)
             line(out, faults[f], c->faults[f], "");
-    fputs("\nPage tables\n", out);
-    line(out, "the guest's, at their most", c->tables.guest_bytes, "B");
-    fprintf(out, "  %-26s %20s\n", "if they were linear", bytes(c->tables.linear_bytes).text);
+    if (c->tables.guest_bytes) { /* a raw VM's are not counted */
+        fputs("\nPage tables\n", out);
+        line(out, "the guest's, at their most", c->tables.guest_bytes, "B");
+        fprintf(out, "  %-26s %20s\n", "if they were linear", bytes(c->tables.linear_bytes).text);
+    }
     if (!c->has_paging)
         return;
     fputs("\nPage replacement\n", out);
