@@ -110,6 +110,7 @@ void progress_end(struct progress *);
 void help_print(FILE *, const struct command *);
 void help_list(FILE *);
 void man_print(FILE *, const struct command *);
+void man_print_all(FILE *);
 void completion_print(FILE *);
 
 #endif

@@ -33,10 +33,10 @@ static const struct cli_option options[] = {
 const struct command command_check = {
     .name = "check",
     .arguments = "SCENARIO...",
-    .summary = "validates scenario files, and runs nothing",
-    .text = "Says everything that is wrong with each file, as file:line:column: pointer: what is\n"
-            "wrong; what would be right. With --format json the same as data, on standard output.\n"
-            "Exit code 2 if anything is wrong.",
+    .summary = "validate scenario files, and run nothing",
+    .text = "Says everything that is wrong with each file, as file:line:column: pointer: what\n"
+            "is wrong; what would be right. With --format json the same as data, on standard\n"
+            "output. Exit code 2 if anything is wrong.",
     .options = options,
     .least = 1,
     .most = -1,

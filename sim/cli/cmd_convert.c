@@ -93,14 +93,13 @@ static const struct cli_option options[] = {
 const struct command command_convert = {
     .name = "convert",
     .arguments = "TRACE OUT",
-    .summary = "any readable trace to the compact binary format",
-    .text =
-        "Reads a trace of any format that nestwalk knows, plain or compressed (gzip, xz, zstd),\n"
-        "and writes it in nestwalk's own: a few bytes per access, with processes, threads and\n"
-        "guest events. `-` is standard input or output. OUT appears under its name when it is\n"
-        "complete, not before.\n\n"
-        "  nestwalk convert mem.out.gz mem.nwtrace\n"
-        "  zcat t.gz | nestwalk convert - - | nestwalk replay -",
+    .summary = "bring any readable trace into the compact binary format",
+    .text = "Reads a trace of any format that nestwalk knows, plain or compressed (gzip, xz,\n"
+            "zstd), and writes it in nestwalk's own: a few bytes per access, with processes,\n"
+            "threads and guest events. `-` is standard input or output. OUT appears under its\n"
+            "name when it is complete, not before.\n\n"
+            "  nestwalk convert mem.out.gz mem.nwtrace\n"
+            "  zcat t.gz | nestwalk convert - - | nestwalk replay -",
     .options = options,
     .least = 2,
     .most = 2,

@@ -9,8 +9,9 @@ static int run(struct cli *cli)
     }
     if (!cli->n_arguments) {
         if (cli_has(cli, "man"))
-            return cli_usage(cli, "--man needs a command");
-        help_list(stdout);
+            man_print_all(stdout);
+        else
+            help_list(stdout);
         return EXIT_OK;
     }
     const struct command *command = cli_command(cli->arguments[0]);
@@ -24,7 +25,7 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-    {"man", NULL, "print the command's man page (roff)", false},
+    {"man", NULL, "print the man page (roff), of the command or of nestwalk", false},
     {"completion", NULL, "print a completion script for bash", false},
     {NULL, NULL, NULL, false},
 };

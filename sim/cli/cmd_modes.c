@@ -48,9 +48,8 @@ const struct command command_modes = {
     .name = "modes",
     .arguments = "",
     .summary = "the modes there are: how memory is virtualized",
-    .text =
-        "One line per mode: its name for --mode and scenarios, and how many page-table entries\n"
-        "a walk reads that no cache shortens.",
+    .text = "One line per mode: its name for --mode and scenarios, and how many page-table\n"
+            "entries a walk reads that no cache shortens.",
     .options = options,
     .least = 0,
     .most = 0,

@@ -268,23 +268,21 @@ static const struct cli_option options[] = {
 const struct command command_replay = {
     .name = "replay",
     .arguments = "TRACE...",
-    .summary = "replays traces of programs, and prints the statistics",
-    .text =
-        "Each trace becomes a process. Formats are told apart by how they begin; .gz, .xz and "
-        ".zst\n"
-        "are read directly, and `-` is standard input. The machine has one VM without hypervisor;\n"
-        "what the trace does not say about mappings is mapped rwxu, in 4 KiB pages, when it is\n"
-        "touched. Memory does not grow with the length of a trace.\n\n"
-        "--skip, --max and --sample count accesses; guest events (mmap, munmap, ...) take place "
-        "all\n"
-        "the same, up to the last access. What --sample leaves out never reaches the machine, "
-        "whose\n"
-        "caches stay as they were. --populate start reads each trace twice, so it needs a file, "
-        "and\n"
-        "leaves guest events out: no access faults, and tables never change.\n\n"
-        "An interruption (Ctrl-C) prints the statistics so far, and the exit code is 130.\n\n"
-        "  nestwalk replay sort.nwtrace --machine zen4\n"
-        "  zcat t.gz | nestwalk replay - --warmup 1M --format json",
+    .summary = "replay traces of programs, and print the statistics",
+    .text = "Each trace becomes a process. Formats are told apart by how they begin; .gz,\n"
+            ".xz and .zst are read directly, and `-` is standard input. The machine has one\n"
+            "VM without hypervisor; what the trace does not say about mappings is mapped\n"
+            "rwxu, in 4 KiB pages, when it is touched. Memory does not grow with the length\n"
+            "of a trace.\n\n"
+            "--skip, --max, --warmup and --sample count a modify (a load and a store in one)\n"
+            "as one access, the report as two. Guest events (mmap, munmap, ...) take place\n"
+            "all the same, up to the last access. What --sample leaves out never reaches the\n"
+            "machine, whose caches stay as they were. --populate start reads each trace\n"
+            "twice, so it needs a file, and leaves guest events out: no access faults, and\n"
+            "tables never change.\n\n"
+            "An interruption (Ctrl-C) prints the statistics so far, and the exit code is 130.\n\n"
+            "  nestwalk replay sort.nwtrace --machine zen4\n"
+            "  zcat t.gz | nestwalk replay - --warmup 1M --format json",
     .options = options,
     .least = 1,
     .most = -1,

@@ -32,7 +32,7 @@ static const struct cli_option options[] = {
 const struct command command_schema = {
     .name = "schema",
     .arguments = "[scenario|machine|reference]",
-    .summary = "the JSON Schema of scenarios or machines, and the reference page",
+    .summary = "the JSON Schema of scenarios or machines, and the reference",
     .text = "scenario (the default) and machine: a JSON Schema, draft-07, for editors.\n"
             "reference: every key with its values, default and meaning, as Markdown.",
     .options = options,

@@ -12,14 +12,47 @@ static void option_text(const struct cli_option *o, char *text, size_t room)
              o->value ? o->value : "");
 }
 
+enum { WIDTH = 80, HELP_COLUMN = 26 };
+
+/*
+ * Text that begins in column at; lines are broken at one of the characters, and those after the
+ * first begin in column indent. Returns the column where it ends.
+ */
+static size_t wrap(FILE *out, const char *text, const char *breaks, size_t at, size_t indent)
+{
+    size_t space = 0;
+    while (*text) {
+        size_t n = strcspn(text, breaks);
+        n += text[n] && text[n] != ' ';
+        if (at + space + n > WIDTH && at > indent) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            at = indent;
+            space = 0;
+        }
+        fprintf(out, "%*s%.*s", (int)space, "", (int)n, text);
+        at += space + n;
+        text += n;
+        space = *text == ' ';
+        text += space;
+    }
+    return at;
+}
+
 static void print_options(FILE *out, const struct cli_option *options)
 {
-    char text[100];
+    char text[200];
     for (; options->name; options++) {
         option_text(options, text, sizeof text);
-        bool fits = strlen(text) <= 22;
-        fprintf(out, "  %-22s%s%s%s\n", text, fits ? "  " : "\n                          ",
-                options->help, options->many ? " (may be repeated)" : "");
+        fputs("  ", out);
+        size_t at = wrap(out, text, "|", 2, 4);
+        if (at + 2 <= HELP_COLUMN)
+            fprintf(out, "%*s", (int)(HELP_COLUMN - at), "");
+        else
+            fprintf(out, "\n%*s", HELP_COLUMN, "");
+        snprintf(text, sizeof text, "%s%s", options->help,
+                 options->many ? " (may be repeated)" : "");
+        wrap(out, text, " ", HELP_COLUMN, HELP_COLUMN);
+        fputc('\n', out);
     }
 }
 
@@ -105,6 +138,40 @@ static void roff_options(FILE *out, const struct cli_option *options)
     }
 }
 
+/* Exit codes, and the pages of all commands but this one. */
+static void roff_end(FILE *out, const struct command *c)
+{
+    fputs(".SH EXIT STATUS\n0 done; 1 done, and the answer is no; 2 usage or bad input; 3 the "
+          "environment lacks something.\n.SH SEE ALSO\n",
+          out);
+    if (c)
+        fputs("\\fBnestwalk\\fR(1)", out);
+    const char *between = c ? ",\n" : "";
+    for (const struct command *const *other = commands; *other; other++)
+        if (*other != c) {
+            fprintf(out, "%s\\fBnestwalk\\-%s\\fR(1)", between, (*other)->name);
+            between = ",\n";
+        }
+    fputc('\n', out);
+}
+
+void man_print_all(FILE *out)
+{
+    fputs(".TH NESTWALK 1 \"\" \"nestwalk " NESTWALK_VERSION "\" \"nestwalk\"\n.SH NAME\n"
+          "nestwalk \\- shows, measures and checks how an address becomes memory\n.SH SYNOPSIS\n"
+          "\\fBnestwalk\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR] [\\fIARGUMENTS\\fR]\n"
+          ".SH COMMANDS\n",
+          out);
+    for (const struct command *const *c = commands; *c; c++) {
+        fprintf(out, ".TP\n\\fB%s\\fR\n", (*c)->name);
+        roff(out, (*c)->summary);
+        fputc('\n', out);
+    }
+    fputs(".SH OPTIONS OF EVERY COMMAND\n", out);
+    roff_options(out, common_options);
+    roff_end(out, NULL);
+}
+
 void man_print(FILE *out, const struct command *c)
 {
     fputs(".TH NESTWALK\\-", out);
@@ -126,16 +193,7 @@ void man_print(FILE *out, const struct command *c)
     }
     fputs(".SH OPTIONS OF EVERY COMMAND\n", out);
     roff_options(out, common_options);
-    fputs(".SH EXIT STATUS\n0 done; 1 done, and the answer is no; 2 usage or bad input; 3 the "
-          "environment lacks something.\n.SH SEE ALSO\n",
-          out);
-    const char *between = "";
-    for (const struct command *const *other = commands; *other; other++)
-        if (*other != c) {
-            fprintf(out, "%s\\fBnestwalk\\-%s\\fR(1)", between, (*other)->name);
-            between = ",\n";
-        }
-    fputc('\n', out);
+    roff_end(out, c);
 }
 
 /* ---- completion ---- */

@@ -30,6 +30,8 @@ run run a.json b.json
 ok "an argument too many" exits 2 "$err" "one argument too many: 'b.json'"
 run run -- --quiet
 ok "after -- all are arguments" exits 2 "$err" "--quiet:"
+run --quiet run x.json
+ok "an option before the command" exits 2 "$err" "options follow the command"
 
 commands=$("$NESTWALK" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p')
 for command in $commands; do
@@ -39,6 +41,7 @@ for command in $commands; do
         "$out" "Exit codes"
     run help "$command"
     ok "help $command is the same" cmp "$out" "$SCRATCH/help"
+    ok "help $command fits 80 columns" test -z "$(awk 'length > 80' "$out")"
     run help "$command" --man
     ok "help $command --man is a man page" exits 0 "$out" ".SH NAME" "$out" ".SH EXIT STATUS"
     if has man && has groff; then
@@ -46,6 +49,8 @@ for command in $commands; do
         ok "which groff takes without a warning" test ! -s "$err"
     fi
 done
+run help --man
+ok "help --man is the man page of nestwalk" exits 0 "$out" ".TH NESTWALK 1" "$out" "nestwalk\\-walk"
 
 run help --completion
 ok "a script for completion" exits 0 "$out" "complete "
