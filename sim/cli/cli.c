@@ -74,6 +74,8 @@ const struct command *cli_command(const char *name)
     fprintf(stderr, "nestwalk: no command '%s'", name);
     if (guess.best)
         fprintf(stderr, "; did you mean '%s'?", guess.best);
+    else if (*name == '-')
+        fputs("; options follow the command", stderr);
     fputs("\nSee: nestwalk help\n", stderr);
     return NULL;
 }
@@ -222,7 +224,7 @@ int cli_main(int argc, char **argv)
     }
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "nestwalk: standard output: %s\n", strerror(errno));
-        return code ? code : EXIT_ENVIRONMENT;
+        return code > EXIT_NO ? code : EXIT_ENVIRONMENT;
     }
     return code;
 }

@@ -89,6 +89,8 @@ static bool run_to_files(struct job *job, const struct scenario *s, struct machi
 {
     const char *events = cli_value(job->cli, "events", NULL);
     const char *outcomes = cli_value(job->cli, "outcomes", NULL);
+    if (events && outcomes && !strcmp(events, outcomes) && strcmp(events, "-"))
+        return err_set(err, EXIT_USAGE, "--events and --outcomes write one file, %s", events);
     struct err closing;
     if ((events && !(job->events = cli_open(events, err))) ||
         (outcomes && !(job->outcomes = cli_open(outcomes, err)))) {

@@ -30,12 +30,24 @@ static bool split(const char *given, char **text, struct setting *setting)
     return true;
 }
 
+static bool is_mode(const char *name)
+{
+    for (enum mode mode = 0; mode < MODES; mode++)
+        if (!strcmp(mode_name(mode), name))
+            return true;
+    return false;
+}
+
 /* --set and --mode, in the order given. */
 static int read_settings(const struct cli *cli, struct setting *settings, char **texts, unsigned *n)
 {
     for (int i = 0; i < cli->n_given; i++) {
         const struct cli_given *given = &cli->given[i];
-        if (!strcmp(given->option->name, "mode"))
+        bool mode = !strcmp(given->option->name, "mode");
+        if (mode && !is_mode(given->value))
+            return cli_usage(cli, "unknown mode '%s'; known: native, shadow, nested, direct",
+                             given->value);
+        if (mode)
             settings[(*n)++] = (struct setting){"/vms/*/mode", given->value};
         if (strcmp(given->option->name, "set"))
             continue;

@@ -54,3 +54,9 @@ run diff "$SCRATCH" "$SCRATCH/log"
 ok "a folder" exits 2 "$err" "directory"
 run diff "$SCRATCH/log"
 ok "one file is not enough" exits 2 "$err" "usage: nestwalk diff"
+if [ -e /dev/full ]; then
+    sed 's/"address":"0x/"address":"0x1/' "$SCRATCH/log" >"$SCRATCH/other"
+    "$NESTWALK" diff "$SCRATCH/log" "$SCRATCH/other" >/dev/full 2>"$err"
+    code=$?
+    ok "a difference that can't be written is no answer" exits 3 "$err" "No space left"
+fi

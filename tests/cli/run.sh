@@ -149,3 +149,7 @@ wait $pid
 code=$?
 ok "stops tidily when asked, and says how far it came" \
     exits 130 "$err" "interrupted after" "$out" "cycles per access"
+run run "$zipf" --events "$SCRATCH/one" --outcomes "$SCRATCH/one"
+ok "two kinds of lines don't go into one file" exits 2 "$err" "write one file"
+run run "$zipf" --mode nestde
+ok "a mode that is none" exits 2 "$err" "unknown mode 'nestde'; known: native"
