@@ -262,6 +262,8 @@ static void load_profile(struct loader *l, const cJSON *item)
     free(text);
 }
 
+static const char OVERRIDDEN[] = ", overridden";
+
 void load_machine(struct loader *l, const cJSON *item)
 {
     struct machine_config *m = l->machine;
@@ -270,6 +272,10 @@ void load_machine(struct loader *l, const cJSON *item)
     const cJSON *override = member(item, "override");
     apply(l->document, override, p);
     apply_features(member(override, "features"), p);
+    if (override && override->child) { /* reports don't call it by the name of the real part */
+        size_t room = sizeof p->name - sizeof OVERRIDDEN, length = strlen(p->name);
+        memcpy(p->name + (length < room ? length : room), OVERRIDDEN, sizeof OVERRIDDEN);
+    }
     m->cpus = (unsigned)read_number(&machine_schema, item, "cpus");
     m->memory = read_number(&machine_schema, item, "memory");
     uint64_t reach = (uint64_t)1 << p->maxphyaddr;

@@ -49,3 +49,9 @@ if [ -n "$python" ]; then
 else
     skip "the JSON Schema and the reader agree" "python3-jsonschema is not installed"
 fi
+run run scenarios/first-steps.json --set /vms/0/processes/0/workload/accesses=10 \
+    --set '/machine={"profile": "zen4", "override": {"costs": {"memory": 100}}}'
+ok "an overridden profile is not called by its name alone" exits 0 "$out" "profile zen4, overridden,"
+run run scenarios/first-steps.json --set /vms/0/processes/0/workload/accesses=10 \
+    --set '/machine={"profile": "zen4"}'
+ok "one that is not is" exits 0 "$out" "profile zen4, seed"
