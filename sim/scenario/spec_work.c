@@ -83,7 +83,9 @@ static const struct key workload_keys[] = {
      .example = "1000000",
      .taken_by = GEN_PATTERNS | GEN_TRACE,
      .needed_by = GEN_PATTERNS & ~GEN(LIST),
-     .help = "How many in all; default for `list`: each address once; for `trace`: the whole file"},
+     .help =
+         "How many in all, a read-modify-write being one (and two in reports); default for `list`: "
+         "each address once; for `trace`: the whole file"},
     {.name = "writes",
      .type = TYPE_SHARE,
      .fallback = "0",
