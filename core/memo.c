@@ -16,7 +16,17 @@
  */
 static uint64_t *row_policy(const struct memo *m, struct memo_row *row)
 {
-    return row->marks + m->words;
+    return (uint64_t *)row + m->words;
+}
+
+static uint64_t *row_tags(const struct memo *m, struct memo_row *row)
+{
+    return (uint64_t *)row + m->tags;
+}
+
+static uint8_t *row_marks(struct memo_row *row)
+{
+    return (uint8_t *)row;
 }
 
 /* The list of more than 16 ways: [0] is the head, then nexts, then previouses. */
@@ -79,23 +89,40 @@ void memo_init(struct memo *m, const struct shape *shape, bool targets, uint64_t
     lay_out(m, shape, targets);
     assert(!in_order(shape->replacement) || m->ways <= UINT16_MAX + 1);
     m->replacement = shape->replacement;
-    m->by_order = shape->replacement == REPLACE_LRU && m->ways <= ORDER_WAYS;
     m->last = (uint8_t)(m->ways ? 4 * (m->ways - 1) : 0);
     m->rng.state = seed;
     if (m->sets && !(m->sets & (m->sets - 1)))
         m->mask = m->sets - 1;
     else if (m->sets)
         m->reciprocal = UINT64_MAX / m->sets; /* = floor(2^64 / sets): sets is no power of two */
+    m->plain = m->replacement == REPLACE_LRU && m->ways <= ORDER_WAYS && m->sets && !m->reciprocal;
     memo_flush(m);
 }
 
-/* The estimated quotient is right or one too small. */
-uint32_t memo_set_by_reciprocal(const struct memo *m, uint64_t tag)
+/* ---- searching, in any memo ---- */
+
+/* Key mod sets where sets is no power of two. The estimated quotient is right or one too small. */
+static uint32_t set_by_reciprocal(const struct memo *m, uint64_t tag)
 {
     uint64_t key = tag & low_bits(MEMO_KEY_BITS);
     uint64_t quotient = (uint64_t)((unsigned __int128)key * m->reciprocal >> 64);
     uint64_t rest = key - quotient * m->sets;
     return (uint32_t)(rest < m->sets ? rest : rest - m->sets);
+}
+
+static uint32_t set_of(const struct memo *m, uint64_t tag)
+{
+    return m->reciprocal ? set_by_reciprocal(m, tag) : (uint32_t)(tag & m->mask);
+}
+
+static uint32_t find(const struct memo *m, struct memo_row *row, uint64_t tag)
+{
+    for (uint32_t way = 0; way < m->ways; way += MEMO_GROUP) {
+        uint32_t found = memo_find((uint64_t *)row + way / 8, row_tags(m, row) + way, tag);
+        if (found != MEMO_MISS)
+            return way + found;
+    }
+    return MEMO_MISS;
 }
 
 /* ---- replacing ---- */
@@ -171,14 +198,15 @@ static uint32_t least_used(const struct memo *m, struct memo_row *row)
 static uint32_t invalid_way(const struct memo *m, const struct memo_row *row)
 {
     for (uint32_t way = 0; way < m->ways; way += MEMO_GROUP) {
-        uint32_t invalid = memo_marked(&row->marks[way / 8], 0);
+        uint32_t invalid = memo_marked((const uint64_t *)row + way / 8, 0);
         if (invalid)
             return way + (uint32_t)__builtin_ctz(invalid);
     }
     return m->ways;
 }
 
-uint32_t memo_victim(struct memo *m, struct memo_row *row)
+/* The way to replace. */
+static uint32_t victim(struct memo *m, struct memo_row *row)
 {
     if (in_order(m->replacement)) { /* dropped ways go to the back, so this finds them too */
         const uint16_t *list = row_list(m, row);
@@ -198,7 +226,7 @@ uint32_t memo_victim(struct memo *m, struct memo_row *row)
     }
 }
 
-void memo_used(const struct memo *m, struct memo_row *row, uint32_t way)
+static void used(const struct memo *m, struct memo_row *row, uint32_t way)
 {
     switch (m->replacement) {
     case REPLACE_LRU:
@@ -215,26 +243,66 @@ void memo_used(const struct memo *m, struct memo_row *row, uint32_t way)
     }
 }
 
-void memo_filled(const struct memo *m, struct memo_row *row, uint32_t way)
+static void filled(const struct memo *m, struct memo_row *row, uint32_t way)
 {
     if (m->replacement == REPLACE_FIFO)
         to_front(m, row, way);
     if (m->replacement == REPLACE_LFU)
         row_policy(m, row)[way] = 0;
-    memo_used(m, row, way);
+    used(m, row, way);
 }
 
-/* ---- the rest of the interface ---- */
+/* Gives a way a tag, or none. */
+static void set_way(const struct memo *m, struct memo_row *row, uint32_t way, uint64_t tag)
+{
+    row_marks(row)[way] = tag ? memo_mark(tag) : 0;
+    row_tags(m, row)[way] = tag;
+}
+
+static uint32_t fill(struct memo *m, struct memo_row *row, uint64_t tag)
+{
+    uint32_t way = victim(m, row);
+    set_way(m, row, way, tag);
+    filled(m, row, way);
+    return way;
+}
+
+/* ---- the interface ---- */
+
+uint32_t memo_lookup_any(struct memo *m, uint64_t tag)
+{
+    uint32_t set = set_of(m, tag);
+    struct memo_row *row = memo_row_at(m, set);
+    uint32_t way = find(m, row, tag);
+    if (way == MEMO_MISS)
+        return MEMO_MISS;
+    used(m, row, way);
+    return set * m->ways + way;
+}
+
+uint32_t memo_insert_any(struct memo *m, uint64_t tag)
+{
+    uint32_t set = set_of(m, tag);
+    return m->entries ? set * m->ways + fill(m, memo_row_at(m, set), tag) : MEMO_MISS;
+}
+
+bool memo_access_any(struct memo *m, uint64_t tag)
+{
+    bool held = memo_lookup_any(m, tag) != MEMO_MISS;
+    if (!held)
+        memo_insert_any(m, tag);
+    return held;
+}
 
 uint32_t memo_peek(const struct memo *m, uint64_t tag)
 {
-    uint32_t set = memo_set(m, tag), way = memo_find(m, memo_row_of(m, set), tag);
+    uint32_t set = set_of(m, tag), way = find(m, memo_row_at(m, set), tag);
     return way == MEMO_MISS ? MEMO_MISS : set * m->ways + way;
 }
 
 uint64_t memo_tag(const struct memo *m, uint32_t slot)
 {
-    return memo_row_tags(m, memo_row_of(m, slot / m->ways))[slot % m->ways];
+    return row_tags(m, memo_row_at(m, slot / m->ways))[slot % m->ways];
 }
 
 uint32_t memo_live(const struct memo *m)
@@ -248,27 +316,17 @@ uint32_t memo_live(const struct memo *m)
 void memo_reuse(struct memo *m, uint32_t slot, uint64_t n)
 {
     if (m->replacement == REPLACE_LFU)
-        row_policy(m, memo_row_of(m, slot / m->ways))[slot % m->ways] += n;
-}
-
-/* Gives a way a tag, or none. */
-static void set_way(const struct memo *m, struct memo_row *row, uint32_t way, uint64_t tag)
-{
-    ((uint8_t *)row->marks)[way] = tag ? memo_mark(tag) : 0;
-    memo_row_tags(m, row)[way] = tag;
+        row_policy(m, memo_row_at(m, slot / m->ways))[slot % m->ways] += n;
 }
 
 bool memo_place(struct memo *m, uint64_t tag, uint32_t way, uint32_t *slot)
 {
     if (way >= m->ways)
         return false;
-    uint32_t set = memo_set(m, tag);
-    struct memo_row *row = memo_row_of(m, set);
+    uint32_t set = set_of(m, tag);
+    struct memo_row *row = memo_row_at(m, set);
     set_way(m, row, way, tag);
-    if (m->by_order)
-        to_front(m, row, way);
-    else
-        memo_filled(m, row, way);
+    filled(m, row, way);
     *slot = set * m->ways + way;
     return true;
 }
@@ -276,8 +334,8 @@ bool memo_place(struct memo *m, uint64_t tag, uint32_t way, uint32_t *slot)
 void memo_drop(struct memo *m, uint32_t slot)
 {
     uint32_t way = slot % m->ways;
-    struct memo_row *row = memo_row_of(m, slot / m->ways);
-    if (!memo_row_tags(m, row)[way])
+    struct memo_row *row = memo_row_at(m, slot / m->ways);
+    if (!row_tags(m, row)[way])
         return;
     set_way(m, row, way, 0);
     if (in_order(m->replacement))
@@ -287,7 +345,7 @@ void memo_drop(struct memo *m, uint32_t slot)
 void memo_drop_matching(struct memo *m, uint64_t mask, uint64_t value)
 {
     for (uint32_t set = 0; set < m->sets; set++) {
-        const uint64_t *tags = memo_row_tags(m, memo_row_of(m, set));
+        const uint64_t *tags = row_tags(m, memo_row_at(m, set));
         for (uint32_t way = 0; way < m->ways; way++)
             if (tags[way] && (tags[way] & mask) == value)
                 memo_drop(m, set * m->ways + way);
@@ -313,5 +371,5 @@ void memo_flush(struct memo *m)
 {
     memset((char *)m + m->rows, 0, m->targets - m->rows);
     for (uint32_t set = 0; in_order(m->replacement) && set < m->sets; set++)
-        reset_order(m, memo_row_of(m, set));
+        reset_order(m, memo_row_at(m, set));
 }

@@ -51,12 +51,17 @@ struct target {
     uint32_t note;   /**< TLB: the level of the page that was mapped, if only a fragment is kept */
 };
 
+enum { MEMO_GROUP = 16 }; /* marks compared at once; rows are padded to it */
+
 /**
- * A set: a byte per way, its mark, then what the policy keeps (memo.c), then a tag per way. A mark
- * is 0 where invalid, else 0x80 and seven bits of the tag, stirred.
+ * A set of a plain memo: a byte per way, its mark, then the order of use, then a tag per way. Other
+ * memos have more marks, and what their policy keeps in place of the order: see memo.c. A mark is 0
+ * where invalid, else 0x80 and seven bits of the tag, stirred.
  */
 struct memo_row {
-    uint64_t marks[1]; /**< `words` of them, in truth */
+    uint64_t marks[MEMO_GROUP / 8];
+    uint64_t order; /**< see order.h */
+    uint64_t tags[];
 };
 
 struct memo {
@@ -67,8 +72,8 @@ struct memo {
     uint32_t words; /**< that the marks of a row take */
     uint32_t ways;
     uint32_t tags; /**< words from the start of a row to its tags; the policy's follow the marks */
-    uint8_t last;  /**< bit position in that word of the way that goes next */
-    bool by_order; /**< LRU within ORDER_WAYS: the policy keeps one word, and that is all */
+    uint8_t last;  /**< bit position in the order of the way that goes next */
+    bool plain;    /**< LRU, at most ORDER_WAYS ways, sets a power of two: the common case */
     enum replacement replacement;
     uint32_t targets; /**< offset of the targets */
     uint32_t entries, sets;
@@ -117,37 +122,14 @@ static inline struct target *memo_targets(const struct memo *m)
     return (struct target *)((char *)m + m->targets);
 }
 
-/* ---- the hot part ---- */
+/* ---- the hot part: plain memos at once, the others by a call ---- */
 
-enum { MEMO_GROUP = 16 }; /* marks compared at once; rows are padded to it */
+/** As the functions without _any, for a memo of any kind. */
+uint32_t memo_lookup_any(struct memo *, uint64_t tag);
+uint32_t memo_insert_any(struct memo *, uint64_t tag);
+bool memo_access_any(struct memo *, uint64_t tag);
 
-/** Key mod sets where sets is no power of two. */
-uint32_t memo_set_by_reciprocal(const struct memo *, uint64_t tag);
-
-/** A way was used, its row kept in any way but by_order. */
-void memo_used(const struct memo *, struct memo_row *, uint32_t way);
-
-/** The way to replace, in any row. */
-uint32_t memo_victim(struct memo *, struct memo_row *);
-
-/** A way was just filled, its row kept in any way but by_order. */
-void memo_filled(const struct memo *, struct memo_row *, uint32_t way);
-
-static inline uint32_t memo_set(const struct memo *m, uint64_t tag)
-{
-    return __builtin_expect(m->reciprocal != 0, 0) ? memo_set_by_reciprocal(m, tag)
-                                                   : (uint32_t)(tag & m->mask);
-}
-
-static inline struct memo_row *memo_row_of(const struct memo *m, uint32_t set)
-{
-    return (struct memo_row *)((char *)m + m->rows + (size_t)set * m->row_bytes);
-}
-
-static inline uint64_t *memo_row_tags(const struct memo *m, struct memo_row *row)
-{
-    return row->marks + m->tags;
-}
+#define MEMO_INLINE static inline __attribute__((always_inline))
 
 static inline uint8_t memo_mark(uint64_t tag)
 {
@@ -155,7 +137,7 @@ static inline uint8_t memo_mark(uint64_t tag)
 }
 
 /** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
-static inline uint32_t memo_marked(const uint64_t *marks, uint8_t mark)
+MEMO_INLINE uint32_t memo_marked(const uint64_t *marks, uint8_t mark)
 {
 #ifdef __SSE2__
     __m128i wanted = _mm_set1_epi8((char)mark);
@@ -169,76 +151,68 @@ static inline uint32_t memo_marked(const uint64_t *marks, uint8_t mark)
 #endif
 }
 
-/** The way of a row that holds @p tag, or MEMO_MISS. Marks say which tags to compare. */
-static inline uint32_t memo_find(const struct memo *m, struct memo_row *row, uint64_t tag)
+/** The first of up to MEMO_GROUP ways that holds @p tag, or MEMO_MISS. Marks say what to compare.
+ */
+MEMO_INLINE uint32_t memo_find(const uint64_t *marks, const uint64_t *tags, uint64_t tag)
 {
-    const uint8_t mark = memo_mark(tag);
-    const uint64_t *tags = memo_row_tags(m, row);
-    uint32_t way = 0;
-    do {
-        for (uint32_t found = memo_marked(&row->marks[way / 8], mark); found; found &= found - 1)
-            if (tags[way + (uint32_t)__builtin_ctz(found)] == tag)
-                return way + (uint32_t)__builtin_ctz(found);
-        way += MEMO_GROUP;
-    } while (__builtin_expect(way < m->ways, 0));
+    for (uint32_t found = memo_marked(marks, memo_mark(tag)); found; found &= found - 1)
+        if (__builtin_expect(tags[__builtin_ctz(found)] == tag, 1))
+            return (uint32_t)__builtin_ctz(found);
     return MEMO_MISS;
 }
 
-static inline void memo_hit(const struct memo *m, struct memo_row *row, uint32_t way)
+static inline struct memo_row *memo_row_at(const struct memo *m, size_t set)
 {
-    uint64_t *order = &row->marks[m->words];
-    if (__builtin_expect(m->by_order, 1))
-        *order = order_to_front(*order, way);
-    else
-        memo_used(m, row, way);
+    return (struct memo_row *)((char *)m + m->rows + set * m->row_bytes);
 }
 
-/** Fills the way to be replaced, and returns it. */
-static inline uint32_t memo_fill(struct memo *m, struct memo_row *row, uint64_t tag)
+/** Fills the way of a plain memo's row that goes next, and returns it. */
+MEMO_INLINE uint32_t memo_fill(const struct memo *m, struct memo_row *row, uint64_t tag)
 {
-    uint64_t *order = &row->marks[m->words];
-    uint32_t way = m->by_order ? (uint32_t)(*order >> m->last & 15) : memo_victim(m, row);
+    uint32_t way = (uint32_t)(row->order >> m->last & 15);
     ((uint8_t *)row->marks)[way] = memo_mark(tag);
-    memo_row_tags(m, row)[way] = tag;
-    if (__builtin_expect(m->by_order, 1))
-        *order = *order << 4 | way; /* the last becomes the first: the others move up by one */
-    else
-        memo_filled(m, row, way);
+    row->tags[way] = tag;
+    row->order = row->order << 4 | way; /* the last becomes the first: the others move up by one */
     return way;
 }
 
 /** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
-static inline uint32_t memo_lookup(struct memo *m, uint64_t tag)
+MEMO_INLINE uint32_t memo_lookup(struct memo *m, uint64_t tag)
 {
-    uint32_t set = memo_set(m, tag);
-    struct memo_row *row = memo_row_of(m, set);
-    uint32_t way = memo_find(m, row, tag);
+    if (__builtin_expect(!m->plain, 0))
+        return memo_lookup_any(m, tag);
+    size_t set = tag & m->mask;
+    struct memo_row *row = memo_row_at(m, set);
+    uint32_t way = memo_find(row->marks, row->tags, tag);
     if (way == MEMO_MISS)
         return MEMO_MISS;
-    memo_hit(m, row, way);
-    return set * m->ways + way;
+    row->order = order_to_front(row->order, way);
+    return (uint32_t)set * m->ways + way;
 }
 
 /**
  * Puts @p tag (not 0, not held) in its set and returns its slot, most recently used.
  * A memo of no entries returns MEMO_MISS.
  */
-static inline uint32_t memo_insert(struct memo *m, uint64_t tag)
+MEMO_INLINE uint32_t memo_insert(struct memo *m, uint64_t tag)
 {
-    uint32_t set = memo_set(m, tag);
-    return m->entries ? set * m->ways + memo_fill(m, memo_row_of(m, set), tag) : MEMO_MISS;
+    if (__builtin_expect(!m->plain, 0))
+        return memo_insert_any(m, tag);
+    size_t set = tag & m->mask;
+    return (uint32_t)set * m->ways + memo_fill(m, memo_row_at(m, set), tag);
 }
 
 /** As a lookup, and an insertion where that misses: true if it was held. */
-static inline bool memo_access(struct memo *m, uint64_t tag)
+MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag)
 {
-    uint32_t set = memo_set(m, tag);
-    struct memo_row *row = memo_row_of(m, set);
-    uint32_t way = memo_find(m, row, tag);
-    if (way != MEMO_MISS)
-        memo_hit(m, row, way);
-    else if (m->entries)
+    if (__builtin_expect(!m->plain, 0))
+        return memo_access_any(m, tag);
+    struct memo_row *row = memo_row_at(m, tag & m->mask);
+    uint32_t way = memo_find(row->marks, row->tags, tag);
+    if (way == MEMO_MISS)
         memo_fill(m, row, tag);
+    else
+        row->order = order_to_front(row->order, way);
     return way != MEMO_MISS;
 }
 

@@ -26,25 +26,26 @@ static inline uint32_t order_last(uint64_t order, uint32_t ways)
     return order >> (4 * (ways - 1)) & 15;
 }
 
-/** Bit position of a way's nibble: the lowest zero nibble once the way is xored away. */
-static inline unsigned order_find(uint64_t order, uint32_t way)
+/** The highest bit of a way's nibble, alone: of the lowest zero nibble once the way is xored away.
+ */
+static inline uint64_t order_find(uint64_t order, uint32_t way)
 {
     const uint64_t ones = UINT64_C(0x1111111111111111);
-    uint64_t x = order ^ way * ones;
-    return (unsigned)__builtin_ctzll((x - ones) & ~x & ones << 3) - 3;
+    uint64_t x = order ^ way * ones, zeroes = (x - ones) & ~x & ones << 3;
+    return zeroes & -zeroes;
 }
 
+/** The nibbles below the way's move up by one, onto it. */
 static inline uint64_t order_to_front(uint64_t order, uint32_t way)
 {
-    unsigned at = order_find(order, way);
-    uint64_t below = ((uint64_t)1 << at) - 1, upto = ((uint64_t)16 << at) - 1;
-    return (order & ~upto) | (order & below) << 4 | way;
+    uint64_t upto = 2 * order_find(order, way) - 1;
+    return order ^ ((order ^ (order << 4 | way)) & upto);
 }
 
 static inline uint64_t order_to_back(uint64_t order, uint32_t way, uint32_t ways)
 {
-    unsigned at = order_find(order, way), back = 4 * (ways - 1);
-    uint64_t below = ((uint64_t)1 << at) - 1;
+    unsigned back = 4 * (ways - 1);
+    uint64_t below = (order_find(order, way) >> 3) - 1;
     uint64_t closed = (order & below) | (order >> 4 & ~below);
     return (closed & (((uint64_t)1 << back) - 1)) | (uint64_t)way << back;
 }
