@@ -193,22 +193,31 @@ void tally_record(struct tally *, struct event event);
 #define RECORDING 1 /* 0 compiles recording out, to measure what it costs when off */
 #endif
 
-/** Count, price and, if somebody watches, record. Use NOTE. */
-static inline void note(struct tally *t, unsigned slot, struct event event)
+/** Count, price and, if somebody watches, record. Use NOTE or NOTE_QUIETLY. */
+static inline __attribute__((always_inline)) void note_if(struct tally *t, unsigned slot,
+                                                          bool watched, struct event event)
 {
     t->count[slot]++;
     t->cycles += t->price[slot];
-    if (RECORDING && __builtin_expect(t->sink != NULL, 0))
+    if (RECORDING && watched && __builtin_expect(t->sink != NULL, 0))
         tally_record(t, event);
 }
 
-#define NOTE(t, k, d, l, x, a, v)                                                                  \
-    note((t), SLOT(k, d, l, x),                                                                    \
-         (struct event){.kind = EVENT_##k,                                                         \
-                        .depth = (uint8_t)(d),                                                     \
-                        .level = (uint8_t)(l),                                                     \
-                        .detail = (uint8_t)(x),                                                    \
-                        .address = (a),                                                            \
-                        .value = (v)})
+static inline void note(struct tally *t, unsigned slot, struct event event)
+{
+    note_if(t, slot, true, event);
+}
+
+#define NOTE(t, k, d, l, x, a, v) NOTE_QUIETLY(false, t, k, d, l, x, a, v)
+
+/** As NOTE. @p quiet: a constant, true where it was asked before that nobody watches. */
+#define NOTE_QUIETLY(quiet, t, k, d, l, x, a, v)                                                   \
+    note_if((t), SLOT(k, d, l, x), !(quiet),                                                       \
+            (struct event){.kind = EVENT_##k,                                                      \
+                           .depth = (uint8_t)(d),                                                  \
+                           .level = (uint8_t)(l),                                                  \
+                           .detail = (uint8_t)(x),                                                 \
+                           .address = (a),                                                         \
+                           .value = (v)})
 
 #endif

@@ -70,9 +70,8 @@ static size_t lay_out(struct memo *m, const struct shape *shape, bool targets)
     size_t policy = (policy_bytes(shape, m->ways, m->leaves) + 7) & ~(size_t)7;
     m->tags = m->words + (uint32_t)(policy / sizeof(uint64_t));
     m->row_bytes = (uint32_t)((m->tags + m->ways) * sizeof(uint64_t));
-    m->rows = (uint32_t)((sizeof *m + 15) & ~(size_t)15);
     size_t rows = m->sets ? m->sets : 1;
-    m->targets = (uint32_t)((m->rows + rows * m->row_bytes + 15) & ~(size_t)15);
+    m->targets = (uint32_t)((MEMO_ROWS + rows * m->row_bytes + 15) & ~(size_t)15);
     m->bytes = m->targets + (uint32_t)(targets ? m->entries * sizeof(struct target) : 0);
     return m->bytes = (m->bytes + 15) & ~15u;
 }
@@ -369,7 +368,7 @@ static void reset_order(const struct memo *m, struct memo_row *row)
 
 void memo_flush(struct memo *m)
 {
-    memset((char *)m + m->rows, 0, m->targets - m->rows);
+    memset((char *)m + MEMO_ROWS, 0, m->targets - MEMO_ROWS);
     for (uint32_t set = 0; in_order(m->replacement) && set < m->sets; set++)
         reset_order(m, memo_row_at(m, set));
 }

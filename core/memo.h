@@ -67,7 +67,6 @@ struct memo_row {
 struct memo {
     uint64_t mask;       /**< sets - 1 where sets is a power of two, else 0 */
     uint64_t reciprocal; /**< floor(2^64 / sets) where it is not, else 0 */
-    uint32_t rows;       /**< offset of the first set's row from this struct */
     uint32_t row_bytes;
     uint32_t words; /**< that the marks of a row take */
     uint32_t ways;
@@ -81,6 +80,9 @@ struct memo {
     uint32_t bytes;  /**< of this struct and all behind it */
     struct rng rng;
 };
+
+/** Where the first set's row stands from the struct on. */
+enum { MEMO_ROWS = (sizeof(struct memo) + 15) & ~(size_t)15 };
 
 #define MEMO_MISS UINT32_MAX
 
@@ -163,7 +165,7 @@ MEMO_INLINE uint32_t memo_find(const uint64_t *marks, const uint64_t *tags, uint
 
 static inline struct memo_row *memo_row_at(const struct memo *m, size_t set)
 {
-    return (struct memo_row *)((char *)m + m->rows + set * m->row_bytes);
+    return (struct memo_row *)((char *)m + MEMO_ROWS + set * m->row_bytes);
 }
 
 /** Fills the way of a plain memo's row that goes next, and returns it. */

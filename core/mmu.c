@@ -110,6 +110,12 @@ void mmu_set_textbook(struct mmu *m, const struct geometry *geometry, uint64_t r
 
 /* ---- translating ---- */
 
+/*
+ * One translation, compiled twice. `quiet` is a constant where these are called: true where nobody
+ * watches and no data cache sees the program's own accesses, whose tests then cost nothing.
+ */
+#define INLINE static inline __attribute__((always_inline))
+
 /* Whether an entry serves an access of this kind as it is, its key apart. */
 static bool serves_rights(const struct stage *stage, uint32_t rights, unsigned kind)
 {
@@ -142,6 +148,7 @@ static void prepare(struct mmu *m, const struct bus *bus, struct walk *w)
     w->stages = m->stages;
     w->bus = *bus;
     memcpy(w->space, m->space, sizeof w->space);
+    w->alone = walk_may_go_alone(w);
 }
 
 /* What a TLB entry says of the address. */
@@ -158,7 +165,8 @@ static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit,
                               .leaf = WALK_NO_REF};
 }
 
-static inline void fill_tlbs(struct mmu *m, struct walk *w, gva_t gva, enum tlb_name l1, bool held)
+INLINE void fill_tlbs(struct mmu *m, const struct walk *w, gva_t gva, enum tlb_name l1, bool held,
+                      struct tlb_hit *kept)
 {
     const struct format *f = &m->stage[0].format;
     const struct found *found = &w->found;
@@ -171,28 +179,28 @@ static inline void fill_tlbs(struct mmu *m, struct walk *w, gva_t gva, enum tlb_
         space = m->global;
         m->look.globals = true;
     }
-    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held, &w->l1);
+    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held, kept);
     tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target, held, &l2);
 }
 
 /* Counts what the TLBs said to the first attempt, in the rows of the pages it was about. */
-static void count_tlbs(struct mmu *m, const struct asked *a, gva_t gva, unsigned level)
+INLINE void count_tlbs(struct mmu *m, const struct asked *a, gva_t gva, unsigned level, bool quiet)
 {
     if (a->nothing)
         return;
     if (a->l1_level)
-        NOTE(&m->tally, TLB_HIT, 0, a->l1_level, a->l1, gva, 0);
+        NOTE_QUIETLY(quiet, &m->tally, TLB_HIT, 0, a->l1_level, a->l1, gva, 0);
     else
-        NOTE(&m->tally, TLB_MISS, 0, level, a->l1, gva, 0);
+        NOTE_QUIETLY(quiet, &m->tally, TLB_MISS, 0, level, a->l1, gva, 0);
     if (a->l2 && a->l2_level)
-        NOTE(&m->tally, TLB_HIT, 0, a->l2_level, TLB_L2, gva, 0);
+        NOTE_QUIETLY(quiet, &m->tally, TLB_HIT, 0, a->l2_level, TLB_L2, gva, 0);
     else if (a->l2)
-        NOTE(&m->tally, TLB_MISS, 0, level, TLB_L2, gva, 0);
+        NOTE_QUIETLY(quiet, &m->tally, TLB_MISS, 0, level, TLB_L2, gva, 0);
 }
 
 void mmu_give_up(struct mmu *m, gva_t gva)
 {
-    count_tlbs(m, &m->asked, gva, 1);
+    count_tlbs(m, &m->asked, gva, 1, false);
 }
 
 /* Whether an entry serves an access of this kind as it is. */
@@ -203,8 +211,8 @@ static bool serves(const struct mmu *m, uint32_t rights, unsigned kind)
 }
 
 /* L1, then L2. True if one has the page, whether or not its rights serve. */
-static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit *hit,
-                     struct asked *asked)
+INLINE bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit *hit,
+                     struct asked *asked, bool quiet)
 {
     const struct format *f = &m->stage[0].format;
     *asked = (struct asked){.l1 = (uint8_t)l1};
@@ -215,21 +223,21 @@ static bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
     if (m->look.tlb[TLB_L2].off)
         return false;
     asked->l2 = true;
-    NOTE(&m->tally, TLB_L2, 0, 0, 0, gva, 0);
+    NOTE_QUIETLY(quiet, &m->tally, TLB_L2, 0, 0, 0, gva, 0);
     if (!tlb_lookup(&m->look, TLB_L2, f, gva, m->space[0], m->global, hit))
         return false;
     asked->l2_level = (uint8_t)hit->level;
     return true;
 }
 
-static bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, enum tlb_name l1, bool held,
-                          struct walk *w)
+INLINE bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, enum tlb_name l1, bool held,
+                          struct walk *w, struct tlb_hit *kept, bool quiet)
 {
-    NOTE(&m->tally, WALK, 0, 0, 0, gva, 0);
+    NOTE_QUIETLY(quiet, &m->tally, WALK, 0, 0, 0, gva, 0);
     if (!walk_read(w, gva, kind))
         return false;
     walk_commit(w);
-    fill_tlbs(m, w, gva, l1, held);
+    fill_tlbs(m, w, gva, l1, held, kept);
     return true;
 }
 
@@ -247,7 +255,6 @@ static bool identity(struct mmu *m, struct walk *w, gva_t gva)
 {
     m->asked = (struct asked){.nothing = true};
     w->refs = 0;
-    w->l1.memo = NULL;
     w->renewed = false;
     w->found = (struct found){
         .hpa = gva, .next = gva, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
@@ -264,49 +271,56 @@ static bool not_canonical(struct mmu *m, struct walk *w, gva_t gva, unsigned kin
 
 /* An L2 entry serves: L1 gets it too. */
 static void refill_l1(struct mmu *m, gva_t gva, enum tlb_name l1, const struct tlb_hit *hit,
-                      struct walk *w)
+                      struct tlb_hit *kept)
 {
     const struct target *target = &memo_targets(hit->memo)[hit->slot];
-    tlb_fill(&m->look, l1, &m->stage[0].format, gva, hit->space, hit->level, target, false, &w->l1);
+    tlb_fill(&m->look, l1, &m->stage[0].format, gva, hit->space, hit->level, target, false, kept);
 }
 
-/* As mmu_translate, on a walk that is prepared. */
-static bool translate(struct mmu *m, const struct access *access, bool again, struct walk *w)
+/*
+ * As mmu_translate, on a walk that is prepared. @p kept: the L1 TLB's entry for it afterwards; its
+ * memo is NULL if it keeps none.
+ */
+INLINE bool translate(struct mmu *m, const struct access *access, bool again, struct walk *w,
+                      struct tlb_hit *kept, bool quiet)
 {
     gva_t gva = access->gva;
     unsigned kind = kind_of(access);
     enum tlb_name l1 = access->op == OP_EXEC ? TLB_L1I : TLB_L1D;
     struct tlb_hit hit;
     struct asked asked;
+    kept->memo = NULL;
     if (!m->stage[0].format.levels && m->stages == 1)
         return identity(m, w, gva);
     if (!format_canonical(&m->stage[0].format, gva))
         return not_canonical(m, w, gva, kind);
-    bool found = ask_tlbs(m, gva, l1, &hit, &asked);
+    bool found = ask_tlbs(m, gva, l1, &hit, &asked, quiet);
     if (found && serves(m, memo_targets(hit.memo)[hit.slot].rights, kind)) {
         take(w, m, &hit, gva);
         w->renewed = false;
-        w->l1 = hit;
-        if (!asked.l1_level)
-            refill_l1(m, gva, l1, &hit, w);
+        if (asked.l1_level)
+            *kept = hit;
+        else
+            refill_l1(m, gva, l1, &hit, kept);
     } else {
         w->renewed = found;
         if (found)
             renew(m, gva, kind, &hit);
-        if (!walk_and_fill(m, gva, kind, l1, found, w)) {
+        if (!walk_and_fill(m, gva, kind, l1, found, w, kept, quiet)) {
             m->asked = again ? m->asked : asked;
             return false;
         }
     }
-    count_tlbs(m, again ? &m->asked : &asked, gva, w->found.level);
+    count_tlbs(m, again ? &m->asked : &asked, gva, w->found.level, quiet);
     return true;
 }
 
 bool mmu_translate(struct mmu *m, const struct bus *bus, const struct access *access, bool again,
                    struct walk *w)
 {
+    struct tlb_hit kept;
     prepare(m, bus, w);
-    return translate(m, access, again, w);
+    return translate(m, access, again, w, &kept, false);
 }
 
 void mmu_touch_data(struct mmu *m, const struct bus *bus, const struct access *access,
@@ -323,6 +337,7 @@ bool mmu_peek(const struct mmu *m, const struct bus *bus, gva_t gva, unsigned ki
     prepare((struct mmu *)m, bus, w);
     w->lookaside = NULL;
     w->tally = NULL;
+    w->alone = false;
     w->refs = 0;
     if (!m->stage[0].format.levels || format_canonical(&m->stage[0].format, gva))
         return walk_read(w, gva, kind);
@@ -340,9 +355,9 @@ bool mmu_peek(const struct mmu *m, const struct bus *bus, gva_t gva, unsigned ki
  */
 struct window {
     gva_t base;
-    uint64_t bytes;     /* of the page; 0: closed */
-    const uint8_t *ops; /* by access.flags, bit op: needs no second look */
-    struct tlb_hit entry;
+    uint64_t bytes;       /* of the page; 0: closed */
+    const uint8_t *ops;   /* by access.flags, bit op: needs no second look */
+    struct tlb_hit entry; /* where the L1 TLB keeps the page; no memo: nowhere */
 };
 
 struct windows {
@@ -369,19 +384,31 @@ static void flush_hits(struct mmu *m, struct windows *win)
     win->hits = 0;
 }
 
-/* Opens a window on the base page that was just translated, if it is in the L1 TLB. */
-static void open_window(const struct mmu *m, struct window *win, const struct walk *w, gva_t gva)
+/* Whether an address is in the window's page. Most accesses of a random workload are not. */
+static inline bool on_page(const struct window *win, gva_t gva)
 {
-    win->bytes = 0;
-    if (!w->l1.memo)
-        return;
-    uint32_t rights = memo_targets(w->l1.memo)[w->l1.slot].rights;
-    if (m->keys && rights & MAY_USER) /* the key decides: look each time */
-        return;
-    win->ops = m->served[rights & (MAY_ALL | LEAF_DIRTY)];
+    return gva - win->base < win->bytes;
+}
+
+static const uint8_t not_known[4];
+
+/* What the page just translated serves is found out when it is accessed again, if it ever is. */
+static inline void open_window(struct window *win, const struct mmu *m, gva_t gva)
+{
     win->bytes = (uint64_t)1 << m->stage[0].format.shift[1];
-    win->base = gva & ~(win->bytes - 1);
-    win->entry = w->l1;
+    win->base = gva & -win->bytes;
+    win->ops = not_known;
+}
+
+/* Finds out which accesses the window serves; closes it if it can't know. */
+static void look_through(struct window *win, const struct mmu *m)
+{
+    uint32_t rights = 0;
+    if (win->entry.memo)
+        rights = memo_targets(win->entry.memo)[win->entry.slot].rights;
+    if (!win->entry.memo || (m->keys && rights & MAY_USER)) /* the key decides: look each time */
+        win->bytes = 0;
+    win->ops = m->served[rights & (MAY_ALL | LEAF_DIRTY)];
 }
 
 static bool in_window(const struct window *win, const struct access *a)
@@ -439,22 +466,35 @@ static size_t run_in_windows(struct windows *win, const struct access *a, size_t
     return i;
 }
 
+/* How many accesses the windows serve, and counts them. */
+static size_t hit_windows(struct mmu *m, struct windows *win, const struct access *a, size_t n,
+                          uint16_t process)
+{
+    struct window *of = &win->of[a->op == OP_EXEC];
+    if (of->ops == not_known)
+        look_through(of, m);
+    size_t served = run_in_windows(win, a, n, process);
+    if (served)
+        flush_hits(m, win);
+    return served;
+}
+
 static bool crosses_page(const struct access *a, const struct format *f)
 {
     return f->levels && (a->gva ^ (a->gva + a->size - 1)) >> f->shift[1];
 }
 
-size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
-               uint16_t process, struct walk *w, enum stop *stop)
+INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
+                  uint16_t process, struct walk *w, enum stop *stop, bool quiet)
 {
     struct windows win = {0};
-    bool windows = !m->tally.sink && !m->look.program_data;
-    prepare(m, bus, w);
     for (size_t i = 0; i < n;) {
         const struct access *x = &a[i];
-        size_t served = windows ? run_in_windows(&win, x, n - i, process) : 0;
+        struct window *of = &win.of[x->op == OP_EXEC];
+        size_t served = 0;
+        if (quiet && on_page(of, x->gva))
+            served = hit_windows(m, &win, x, n - i, process);
         if (served) {
-            flush_hits(m, &win);
             i += served;
             continue;
         }
@@ -462,16 +502,27 @@ size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, siz
         if (x->op > OP_MODIFY || x->process != process || crosses_page(x, &m->stage[0].format))
             return i;
         *stop = STOP_REFUSED;
-        NOTE(&m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
-        if (!translate(m, x, false, w))
+        NOTE_QUIETLY(quiet, &m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
+        of->bytes = 0;
+        if (!translate(m, x, false, w, &of->entry, quiet))
             return i;
-        mmu_touch_data(m, bus, x, w);
-        if (windows && w->renewed) /* the other window's entry may be gone */
+        if (!quiet)
+            mmu_touch_data(m, bus, x, w);
+        if (quiet && __builtin_expect(w->renewed, 0)) /* the other window's entry may be gone */
             win.of[0].bytes = win.of[1].bytes = 0;
-        if (windows)
-            open_window(m, &win.of[x->op == OP_EXEC], w, x->gva);
+        if (quiet)
+            open_window(of, m, x->gva);
         i++;
     }
     *stop = STOP_DONE;
     return n;
+}
+
+size_t mmu_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
+               uint16_t process, struct walk *w, enum stop *stop)
+{
+    prepare(m, bus, w);
+    if (m->tally.sink || m->look.program_data)
+        return run(m, bus, a, n, process, w, stop, false);
+    return run(m, bus, a, n, process, w, stop, true);
 }

@@ -28,14 +28,15 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
 
 /*
  * One walk, compiled twice. `alone` is a constant where these are called: true for the plain case
- * (a chain of one stage, structure caches by address, no peek), whose tests then cost nothing.
+ * (a chain of one stage, structure caches by address, no peek, nobody watching), whose tests then
+ * cost nothing.
  */
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---- the parts of one stage's descent ---- */
 
 /* Structure caches by address: the lowest level that knows the way starts the walk. */
-INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d)
+INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d, bool alone)
 {
     const struct format *f = &w->stage[s].format;
     for (unsigned level = 2; level <= (unsigned)f->levels - f->registers; level++) {
@@ -46,12 +47,12 @@ INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent
         uint32_t slot = memo_lookup(memo, tag_of(w->space[s], 0, page_number(f, level, ia)));
         if (slot != MEMO_MISS) {
             const struct target *target = &memo_targets(memo)[slot];
-            NOTE(w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
+            NOTE_QUIETLY(alone, w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
             *d = (struct descent){level - 1,   target->next,   true,
                                   target->hpa, target->rights, WALK_NO_REF};
             return;
         }
-        NOTE(w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
+        NOTE_QUIETLY(alone, w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
     }
 }
 
@@ -74,7 +75,7 @@ INLINE bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct des
     const struct format *f = &w->stage[s].format;
     *d = (struct descent){f->levels, w->stage[s].root, false, 0, MAY_ALL, WALK_NO_REF};
     if (alone || (w->lookaside && !w->lookaside->by_entry))
-        start_from_cache(w, s, ia, d);
+        start_from_cache(w, s, ia, d, alone);
     if (s == 0)
         w->skip.level = (uint8_t)d->level, w->skip.table = d->cached ? d->host : d->table;
     return d->level < f->levels || !f->registers || start_from_registers(w, s, ia, kind, d);
@@ -101,7 +102,7 @@ INLINE void read_entry(struct walk *w, struct ref *ref, unsigned bytes, bool alo
     bool kept = !alone && served_by_structure(w, ref);
     ref->server =
         (uint8_t)(kept ? SERVED_STRUCTURE : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
-    NOTE(w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
+    NOTE_QUIETLY(alone, w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
 }
 
 static bool write_through(struct walk *w, int16_t i);
@@ -303,14 +304,23 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
     return true;
 }
 
+bool walk_may_go_alone(const struct walk *w)
+{
+    return w->stages == 1 && w->stage[0].format.levels && w->lookaside && !w->lookaside->by_entry &&
+           !w->tally->sink;
+}
+
+/* A function of its own, so that the registers are the walk's alone. */
+static __attribute__((noinline)) bool read_alone(struct walk *w, ia_t ia, unsigned kind)
+{
+    return translate_here(w, 0, ia, kind, &w->found, true);
+}
+
 bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 {
     w->refs = 0;
     w->skip.level = 0;
-    w->alone =
-        w->stages == 1 && w->stage[0].format.levels && w->lookaside && !w->lookaside->by_entry;
-    return w->alone ? translate_here(w, 0, ia, kind, &w->found, true)
-                    : translate(w, 0, ia, kind, &w->found);
+    return w->alone ? read_alone(w, ia, kind) : translate(w, 0, ia, kind, &w->found);
 }
 
 /* ---- committing ---- */

@@ -68,19 +68,21 @@ struct walk {
     struct lookaside *lookaside; /**< NULL: peek */
     struct tally *tally;         /**< NULL exactly when lookaside is */
     space_t space[STAGES_MAX];   /**< tags, by depth */
-    bool alone; /**< the plain case: one stage, structure caches by address, no peek */
+    bool alone; /**< the plain case: see walk_may_go_alone; false is right for any */
 
     unsigned refs;
     struct refusal refusal;
     struct found found;
-    struct tlb_hit l1; /**< the L1 TLB's entry for it now; its memo is NULL if it keeps none */
-    bool renewed;      /**< a TLB entry was there, but had to be dropped or renewed */
+    bool renewed; /**< a TLB entry was there, but had to be dropped or renewed */
     struct skip {
         uint8_t level; /**< level at which stage 0 began; levels above were skipped */
         hpa_t table;
     } skip;
     struct ref ref[WALK_REFS];
 };
+
+/** Whether the caller may set walk.alone: one stage, no entry caches, no peek, nobody watches. */
+bool walk_may_go_alone(const struct walk *);
 
 /**
  * Translates @p ia through the whole chain for an access of @p kind. True: found holds the answer,
