@@ -12,9 +12,11 @@ static struct format finish(struct format f)
 {
     f.ia_mask = f.ia_bits < 64 ? low_bits(f.ia_bits) : UINT64_MAX;
     f.entry_shift = (uint8_t)__builtin_ctz(f.entry_bytes);
+    f.scattered = f.frame_left || f.frame_right;
     for (unsigned level = 1; level <= f.levels; level++) {
         f.index_mask[level] = (uint32_t)low_bits(f.index_bits[level]);
         f.leaf[level] = level == 1 ? f.present : f.leaf_levels >> level & 1 ? f.large : 0;
+        f.scattered |= f.high_bits[level] != 0;
     }
     return f;
 }
@@ -126,6 +128,14 @@ struct format format_textbook(const struct geometry *g)
     }
     f.ia_bits = (uint8_t)shift;
     return finish(f);
+}
+
+uint64_t format_gather(const struct format *f, unsigned level, bool leaf, uint64_t entry)
+{
+    uint64_t address = (entry & f->frame[level][leaf]) << f->frame_left >> f->frame_right;
+    if (leaf)
+        address |= (entry >> 13 & low_bits(f->high_bits[level])) << 32;
+    return address;
 }
 
 const char *format_level_name(const struct format *f, unsigned level)

@@ -50,9 +50,10 @@ struct format {
     uint8_t index_bits[LEVELS_MAX + 1];  /**< width of a level's index */
     uint32_t index_mask[LEVELS_MAX + 1]; /**< the same as a mask */
     uint8_t entry_shift;                 /**< log2 of entry_bytes */
-    uint8_t frame_left, frame_right;     /**< (entry & frame) << left >> right is the address */
-    uint8_t high_bits[LEVELS_MAX + 1];   /**< PSE-36: bits from 13 on that are address bits 32 on */
-    uint64_t frame[LEVELS_MAX + 1][2];   /**< address bits: [level][leaf] */
+    bool scattered; /**< an entry's address bits don't stand where they stand in the address */
+    uint8_t frame_left, frame_right;   /**< (entry & frame) << left >> right is the address */
+    uint8_t high_bits[LEVELS_MAX + 1]; /**< PSE-36: bits from 13 on that are address bits 32 on */
+    uint64_t frame[LEVELS_MAX + 1][2]; /**< address bits: [level][leaf] */
     uint64_t reserved[LEVELS_MAX + 1][2]; /**< bits that must be 0 in a present entry */
     uint8_t leaf_levels;           /**< bit l: an entry of level l with `large` set maps a page */
     uint64_t large;                /**< the bit that makes a leaf above level 1 */
@@ -111,16 +112,16 @@ static inline bool format_is_leaf(const struct format *f, unsigned level, uint64
     return entry & f->leaf[level];
 }
 
+/** As format_address, where f->scattered: textbooks and PSE-36. */
+uint64_t format_gather(const struct format *, unsigned level, bool leaf, uint64_t entry);
+
 /** The address in an entry: of the page (leaf) or of the next table. */
 static inline uint64_t format_address(const struct format *f, unsigned level, bool leaf,
                                       uint64_t entry)
 {
-    uint64_t address = entry & f->frame[level][leaf];
-    if (__builtin_expect(f->frame_left | f->frame_right, 0)) /* textbooks */
-        address = address << f->frame_left >> f->frame_right;
-    if (__builtin_expect(leaf && f->high_bits[level], 0))
-        address |= (entry >> 13 & low_bits(f->high_bits[level])) << 32;
-    return address;
+    if (__builtin_expect(f->scattered, 0))
+        return format_gather(f, level, leaf, entry);
+    return entry & f->frame[level][leaf];
 }
 
 /** Byte offset of the entry for @p ia in a table of @p level. */

@@ -168,13 +168,22 @@ tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t
     *hit = (struct tlb_hit){.memo = memo, .slot = slot, .level = place->kept, .space = space};
 }
 
+/** Whether one of the vCPU's own data caches has a line, which it has afterwards. */
+static inline __attribute__((always_inline)) bool lookaside_has_line(struct lookaside *la,
+                                                                     unsigned cache, uint64_t tag)
+{
+    return la->data[cache] && memo_access(memo_at(la, la->data[cache]), tag);
+}
+
 /** Who has the line of @p at; it is in every data cache afterwards. */
-static inline enum server lookaside_serve(struct lookaside *la, struct memo *llc, hpa_t at)
+static inline __attribute__((always_inline)) enum server lookaside_serve(struct lookaside *la,
+                                                                         struct memo *llc, hpa_t at)
 {
     uint64_t tag = tag_of(space_numbered(1), 0, at >> la->line_shift);
-    for (unsigned c = 0; c < DATA_CACHES - 1; c++)
-        if (la->data[c] && memo_access(memo_at(la, la->data[c]), tag))
-            return SERVED_L1 + c;
+    if (lookaside_has_line(la, 0, tag))
+        return SERVED_L1;
+    if (lookaside_has_line(la, 1, tag))
+        return SERVED_L2;
     return llc && memo_access(llc, tag) ? SERVED_LLC : SERVED_MEMORY;
 }
 

@@ -188,7 +188,8 @@ MEMO_INLINE uint32_t memo_lookup(struct memo *m, uint64_t tag)
     uint32_t way = memo_find(row->marks, row->tags, tag);
     if (way == MEMO_MISS)
         return MEMO_MISS;
-    row->order = order_to_front(row->order, way);
+    if ((row->order & 15) != way) /* as it often is */
+        row->order = order_to_front(row->order, way);
     return (uint32_t)set * m->ways + way;
 }
 

@@ -39,7 +39,8 @@ static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct
 INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent *d, bool alone)
 {
     const struct format *f = &w->stage[s].format;
-    for (unsigned level = 2; level <= (unsigned)f->levels - f->registers; level++) {
+    unsigned top = (unsigned)f->levels - f->registers;
+    for (unsigned level = 2; level <= top; level++) {
         uint32_t offset = w->lookaside->structure[s][level];
         if (!offset)
             continue;
@@ -76,33 +77,37 @@ INLINE bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct des
     *d = (struct descent){f->levels, w->stage[s].root, false, 0, MAY_ALL, WALK_NO_REF};
     if (alone || (w->lookaside && !w->lookaside->by_entry))
         start_from_cache(w, s, ia, d, alone);
-    if (s == 0)
-        w->skip.level = (uint8_t)d->level, w->skip.table = d->cached ? d->host : d->table;
     return d->level < f->levels || !f->registers || start_from_registers(w, s, ia, kind, d);
 }
 
 /* Structure caches by entry: they answer the read itself. */
-static bool served_by_structure(struct walk *w, const struct ref *ref)
+static bool served_by_structure(struct walk *w, unsigned s, unsigned level, ia_t ia, hpa_t at)
 {
-    uint32_t offset = w->lookaside->structure[ref->depth][ref->level];
+    uint32_t offset = w->lookaside->structure[s][level];
     if (!w->lookaside->by_entry || !offset)
         return false;
     struct memo *memo = memo_at(w->lookaside, offset);
-    if (memo_lookup(memo, tag_of(w->space[ref->depth], 0, ref->at >> 2)) != MEMO_MISS)
+    if (memo_lookup(memo, tag_of(w->space[s], 0, at >> 2)) != MEMO_MISS)
         return true;
-    NOTE(w->tally, STRUCTURE_MISS, ref->depth, ref->level, 0, ref->ia, 0);
+    NOTE(w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
     return false;
 }
 
-INLINE void read_entry(struct walk *w, struct ref *ref, unsigned bytes, bool alone)
+INLINE uint64_t load_entry(const struct walk *w, hpa_t at, unsigned bytes)
 {
-    ref->entry = mem_holds(w->bus.mem, ref->at, bytes) ? mem_load(w->bus.mem, ref->at, bytes) : 0;
+    return mem_holds(w->bus.mem, at, bytes) ? mem_load(w->bus.mem, at, bytes) : 0;
+}
+
+/* Who serves the read of an entry; a peek is served by nobody in particular. */
+INLINE enum server serve_entry(struct walk *w, unsigned s, unsigned level, ia_t ia, hpa_t at,
+                               uint64_t entry, bool alone)
+{
     if (!alone && !w->lookaside)
-        return;
-    bool kept = !alone && served_by_structure(w, ref);
-    ref->server =
-        (uint8_t)(kept ? SERVED_STRUCTURE : lookaside_serve(w->lookaside, w->bus.llc, ref->at));
-    NOTE_QUIETLY(alone, w->tally, REF, ref->depth, ref->level, ref->server, ref->at, ref->entry);
+        return SERVED_L1;
+    bool kept = !alone && served_by_structure(w, s, level, ia, at);
+    enum server server = kept ? SERVED_STRUCTURE : lookaside_serve(w->lookaside, w->bus.llc, at);
+    NOTE_QUIETLY(alone, w->tally, REF, s, level, server, at, entry);
+    return server;
 }
 
 static bool write_through(struct walk *w, int16_t i);
@@ -179,26 +184,30 @@ INLINE bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
         w->refusal.on_table |= w->refusal.depth == s + 1;
         return false;
     }
+    uint64_t entry = load_entry(w, table.hpa, f->entry_bytes);
+    enum server server = serve_entry(w, s, d->level, ia, table.hpa, entry, alone);
+    bool leaf = format_is_leaf(f, d->level, entry);
     assert(w->refs < WALK_REFS);
     int16_t i = (int16_t)w->refs++;
     struct ref *ref = &w->ref[i];
     ref->at = table.hpa;
+    ref->entry = entry;
     ref->set = 0;
     ref->ia = ia;
     ref->table_ia = address;
     ref->depth = (uint8_t)s;
     ref->level = (uint8_t)d->level;
+    ref->server = (uint8_t)server;
+    ref->leaf = leaf;
     ref->behind = !alone && d->cached && !(d->rights & LEAF_DIRTY);
     ref->parent = d->parent;
     ref->under = table.leaf;
     ref->onward = WALK_NO_REF;
-    read_entry(w, ref, f->entry_bytes, alone);
-    ref->leaf = format_is_leaf(f, d->level, ref->entry);
-    if (!format_present(f, ref->entry))
-        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, ref->entry);
-    if (ref->entry & f->reserved[d->level][ref->leaf])
-        return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, ref->entry);
-    ref->rights = format_rights(f, ref->leaf, ref->entry) & (d->rights | ~(uint32_t)MAY_ALL);
+    if (!format_present(f, entry))
+        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
+    if (entry & f->reserved[d->level][leaf])
+        return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, entry);
+    ref->rights = format_rights(f, leaf, entry) & (d->rights | ~(uint32_t)MAY_ALL);
     *at = i;
     return true;
 }
@@ -319,7 +328,6 @@ static __attribute__((noinline)) bool read_alone(struct walk *w, ia_t ia, unsign
 bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 {
     w->refs = 0;
-    w->skip.level = 0;
     return w->alone ? read_alone(w, ia, kind) : translate(w, 0, ia, kind, &w->found);
 }
 

@@ -74,10 +74,6 @@ struct walk {
     struct refusal refusal;
     struct found found;
     bool renewed; /**< a TLB entry was there, but had to be dropped or renewed */
-    struct skip {
-        uint8_t level; /**< level at which stage 0 began; levels above were skipped */
-        hpa_t table;
-    } skip;
     struct ref ref[WALK_REFS];
 };
 
