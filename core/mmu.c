@@ -230,24 +230,37 @@ INLINE bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
     return true;
 }
 
-INLINE bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, enum tlb_name l1, bool held,
-                          struct walk *w, struct tlb_hit *kept, bool quiet)
+/*
+ * Walks, fills the TLBs, and counts what they said. @p asked: what they said now; @p first: to the
+ * first attempt, which is what counts.
+ */
+INLINE bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, const struct asked *asked,
+                          const struct asked *first, bool held, struct walk *w,
+                          struct tlb_hit *kept, bool quiet)
 {
     NOTE_QUIETLY(quiet, &m->tally, WALK, 0, 0, 0, gva, 0);
-    if (!walk_read(w, gva, kind))
+    w->renewed = held;
+    if (!walk_read(w, gva, kind)) {
+        m->asked = *first;
         return false;
+    }
     walk_commit(w);
-    fill_tlbs(m, w, gva, l1, held, kept);
+    fill_tlbs(m, w, gva, (enum tlb_name)asked->l1, held, kept);
+    count_tlbs(m, first, gva, w->found.level, quiet);
     return true;
 }
 
 /* A hit that can't serve: clean for a write, or lacking rights. The walk renews it or refuses. */
-static void renew(struct mmu *m, gva_t gva, unsigned kind, const struct tlb_hit *hit)
+static __attribute__((noinline)) bool renew(struct mmu *m, gva_t gva, unsigned kind,
+                                            const struct tlb_hit *hit, const struct asked *asked,
+                                            const struct asked *first, struct walk *w,
+                                            struct tlb_hit *kept)
 {
     if (stage_allows(&m->stage[0], kind, memo_targets(hit->memo)[hit->slot].rights))
         NOTE(&m->tally, WALK_DIRTY, 0, 0, 0, gva, 0);
     else
         lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
+    return walk_and_fill(m, gva, kind, asked, first, true, w, kept, false);
 }
 
 /* Paging off: the identity, and no TLB is asked. */
@@ -295,23 +308,21 @@ INLINE bool translate(struct mmu *m, const struct access *access, bool again, st
     if (!format_canonical(&m->stage[0].format, gva))
         return not_canonical(m, w, gva, kind);
     bool found = ask_tlbs(m, gva, l1, &hit, &asked, quiet);
-    if (found && serves(m, memo_targets(hit.memo)[hit.slot].rights, kind)) {
-        take(w, m, &hit, gva);
-        w->renewed = false;
-        if (asked.l1_level)
-            *kept = hit;
-        else
-            refill_l1(m, gva, l1, &hit, kept);
-    } else {
-        w->renewed = found;
-        if (found)
-            renew(m, gva, kind, &hit);
-        if (!walk_and_fill(m, gva, kind, l1, found, w, kept, quiet)) {
-            m->asked = again ? m->asked : asked;
-            return false;
-        }
+    const struct asked *first = again ? &m->asked : &asked;
+    if (!found)
+        return walk_and_fill(m, gva, kind, &asked, first, false, w, kept, quiet);
+    if (!serves(m, memo_targets(hit.memo)[hit.slot].rights, kind)) {
+        struct asked said = asked; /* and so that `asked` itself may stay in registers */
+        struct tlb_hit which = hit;
+        return renew(m, gva, kind, &which, &said, again ? &m->asked : &said, w, kept);
     }
-    count_tlbs(m, again ? &m->asked : &asked, gva, w->found.level, quiet);
+    take(w, m, &hit, gva);
+    w->renewed = false;
+    if (asked.l1_level)
+        *kept = hit;
+    else
+        refill_l1(m, gva, l1, &hit, kept);
+    count_tlbs(m, first, gva, w->found.level, quiet);
     return true;
 }
 

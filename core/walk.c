@@ -275,7 +275,7 @@ INLINE bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, s
     bool write = (kind & KIND_OP) == KIND_WRITE;
     int16_t leaf;
     if (!descend(w, s, ia, kind, &leaf, alone) || !check_rights(w, s, leaf, kind) ||
-        !mark(w, leaf, f->accessed | (write ? f->dirty : 0), alone))
+        !mark(w, leaf, f->accessed | (f->dirty & -(uint64_t)write), alone))
         return false;
     const struct ref *ref = &w->ref[leaf];
     found->level = ref->level;
