@@ -151,7 +151,7 @@ static void check_text(struct document *d, cJSON *item, const struct key *key)
         complain_type(d, item, key);
     else if (key->type == TYPE_BYTES && value_bytes(item->valuestring, NULL) == SIZE_MAX)
         complain_type(d, item, key);
-    else if (key->type == TYPE_TEXT && length < key->least && !length)
+    else if (key->type == TYPE_TEXT && key->least > 0 && !length)
         complain(d, item, "an empty text" HINT "write something, or leave \"%s\" out", key->name);
     else if (key->type == TYPE_TEXT && key->most > 0 && (double)length > key->most)
         complain(d, item, "a text of %zu bytes" HINT "at most %.0f", length, key->most);
