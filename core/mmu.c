@@ -428,32 +428,48 @@ static bool in_window(const struct window *win, const struct access *a)
     return ((first | last) < win->bytes) && (win->ops[a->flags & 3] >> a->op & 1);
 }
 
+/* Whether one of a block, all of which begin in the window, ends beyond it. */
+static bool block_crosses(const struct window *win, const struct access *a)
+{
+    bool crosses = false;
+    for (unsigned i = 0; i < BLOCK; i++)
+        crosses |= a[i].gva - win->base + a[i].size > win->bytes;
+    return crosses;
+}
+
 /*
- * How many accesses, in whole blocks of the first @p n, are like the first but for the address, and
- * all in the window. Both words of an access are compared at once: xor leaves the offset within the
- * page, and nothing of the rest; adding size - 1 to the offset leaves the page if the access does.
+ * Whether a block of accesses are all like @p like but for the address, and all in the window. Both
+ * words of an access are compared at once: xor leaves the offset within the page, and nothing of
+ * the rest. Aligned to their size they cannot leave the page halfway; only if they are not is that
+ * looked at one by one.
  */
 typedef uint64_t pair __attribute__((vector_size(16)));
 
-static size_t same_run(const struct window *win, const struct access *a, size_t n)
+static inline bool same_block(const struct window *win, const struct access *like,
+                              const struct access *a)
 {
     uint64_t rest; /* of the access, behind its address */
-    memcpy(&rest, (const char *)a + sizeof a->gva, sizeof rest);
-    const pair want = {win->base, rest}, more = {a->size - 1u, 0};
-    const pair outside = {~(win->bytes - 1), UINT64_MAX};
-    size_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        pair stray = {0, 0};
-        for (unsigned j = 0; j < BLOCK; j++) {
-            pair x;
-            memcpy(&x, &a[i + j], sizeof x);
-            x ^= want;
-            stray |= x | (x + more);
-        }
-        stray &= outside;
-        if (stray[0] | stray[1])
-            break;
+    memcpy(&rest, (const char *)like + sizeof like->gva, sizeof rest);
+    const uint64_t ragged = like->size & (like->size - 1) ? UINT64_MAX : like->size - 1u;
+    pair stray = {0, 0}, want = {win->base, rest};
+    for (unsigned i = 0; i < BLOCK; i++) {
+        pair x;
+        memcpy(&x, &a[i], sizeof x);
+        stray |= x ^ want;
     }
+    if ((stray[0] & ~(win->bytes - 1)) | stray[1])
+        return false;
+    return __builtin_expect(!(stray[0] & ragged), 1) || !block_crosses(win, a);
+}
+
+/* How many of @p n accesses are like the first; in blocks, and the last block may overlap. */
+static size_t same_run(const struct window *win, const struct access *a, size_t n)
+{
+    size_t i = 0;
+    while (i + BLOCK <= n && same_block(win, a, a + i))
+        i += BLOCK;
+    if (i && i + BLOCK > n && same_block(win, a, a + n - BLOCK))
+        i = n;
     return i;
 }
 
