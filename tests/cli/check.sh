@@ -48,3 +48,10 @@ for file in tests/sim/data/bad/*.json; do
 done
 code=0
 ok "each of $n malformed files is refused with exit code 2" test -z "$wrong"
+
+cat >"$SCRATCH/pdpte.json" <<'END'
+{ "version": 1, "vms": [ { "guest": { "paging": "pae" }, "registers": { "cr3": "0x1000" },
+  "image": [ { "gpa": "0x1000", "u64": ["0x2003"] } ] } ] }
+END
+run check "$SCRATCH/pdpte.json"
+ok "what only the image of a raw VM tells is told too" exits 2 "$err" "PDPTE has a reserved bit set"
