@@ -97,7 +97,7 @@ const char *server_name(enum server server)
 
 const char *tlb_name(enum tlb_name tlb)
 {
-    static const char *const names[TLBS] = {"l1i", "l1d", "l2"};
+    static const char *const names[TLBS] = {TLB_WORDS};
     return names[tlb];
 }
 

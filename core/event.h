@@ -19,6 +19,7 @@ enum server { SERVED_L1, SERVED_L2, SERVED_LLC, SERVED_MEMORY, SERVED_STRUCTURE,
 
 /** Which TLB: the detail of EVENT_TLB_HIT and EVENT_TLB_MISS. */
 enum tlb_name { TLB_L1I, TLB_L1D, TLB_L2, TLBS };
+#define TLB_WORDS "l1i", "l1d", "l2"
 
 /** Why a walk refused: the detail of EVENT_FAULT. */
 enum refusal_kind {

@@ -42,7 +42,7 @@ static bool in_order(enum replacement r)
 
 const char *replacement_name(enum replacement replacement)
 {
-    static const char *const names[REPLACEMENTS] = {"lru", "tree-plru", "fifo", "random", "lfu"};
+    static const char *const names[REPLACEMENTS] = {REPLACEMENT_WORDS};
     return names[replacement];
 }
 

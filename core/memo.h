@@ -32,6 +32,7 @@ enum replacement {
     REPLACE_LFU,       /**< fewest uses since filled, the fill being the first; ties: lowest way */
     REPLACEMENTS
 };
+#define REPLACEMENT_WORDS "lru", "tree-plru", "fifo", "random", "lfu"
 
 /** Sizes of one memo. entries 0: off, always misses. ways 0: fully associative. */
 struct shape {

@@ -15,6 +15,7 @@
 #include "sim/workload/generator.h"
 
 enum mode { MODE_NATIVE, MODE_SHADOW, MODE_NESTED, MODE_DIRECT, MODES };
+#define MODE_WORDS "native", "shadow", "nested", "direct"
 
 /** Page replacement of the guest OS, when its memory is bounded. */
 enum reclaim_policy {
@@ -25,6 +26,7 @@ enum reclaim_policy {
     RECLAIM_OPT,
     RECLAIMS
 };
+#define RECLAIM_WORDS "none", "fifo", "lru", "clock", "opt"
 
 /** A region of a process's address space, there from the start. */
 struct map_config {
@@ -150,7 +152,5 @@ struct scenario {
 };
 
 const char *mode_name(enum mode);
-const char *reclaim_name(enum reclaim_policy);
-const char *verb_name(enum verb);
 
 #endif

@@ -8,13 +8,13 @@
 
 #include "sim/scenario/scenario.h"
 
-const char *const mode_words[] = {"native", "shadow", "nested", "direct", NULL};
+const char *const mode_words[] = {MODE_WORDS, NULL};
 const char *const paging_words[] = {"2-level", "pae", "4-level", "5-level", NULL};
 const char *const page_words[] = {"4KiB", "2MiB", "4MiB", "1GiB", NULL};
-const char *const reclaim_words[] = {"none", "fifo", "lru", "clock", "opt", NULL};
-const char *const tlb_words[] = {"l1i", "l1d", "l2", NULL};
+const char *const reclaim_words[] = {RECLAIM_WORDS, NULL};
+const char *const tlb_words[] = {TLB_WORDS, NULL};
 const char *const cache_words[] = {"l1", "l2", "llc", NULL};
-const char *const replacement_words[] = {"lru", "tree-plru", "fifo", "random", "lfu", NULL};
+const char *const replacement_words[] = {REPLACEMENT_WORDS, NULL};
 static const char *const second_stage_words[] = {"ept4", "ept5", "npt4", "npt5", NULL};
 
 static const struct key scenario_keys[] = {

@@ -7,9 +7,8 @@ const char *const verb_words[] = {
     VERBS(X)
 #undef X
         NULL};
-/* In the order of enum pattern, then phases and trace. */
-const char *const generator_words[] = {"sequential",  "uniform", "zipf",   "pointer-chase", "gups",
-                                       "working-set", "list",    "phases", "trace",         NULL};
+/* The patterns, then phases and trace. */
+const char *const generator_words[] = {PATTERN_WORDS, "phases", "trace", NULL};
 _Static_assert((int)PATTERNS == (int)GENERATOR_PHASES, "generator_words follows enum pattern");
 
 static const char *const populate_words[] = {"touch", "start", NULL};

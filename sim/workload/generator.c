@@ -133,22 +133,21 @@ static void list(struct generator *g, const struct map *map, struct access *out,
     g->position = position;
 }
 
-static const struct {
-    const char *name;
-    void (*draw)(struct generator *, const struct map *, struct access *out, size_t n);
-} patterns[PATTERNS] = {
-    [PATTERN_SEQUENTIAL] = {"sequential", sequential},
-    [PATTERN_UNIFORM] = {"uniform", uniform},
-    [PATTERN_ZIPF] = {"zipf", zipf},
-    [PATTERN_POINTER_CHASE] = {"pointer-chase", pointer_chase},
-    [PATTERN_GUPS] = {"gups", uniform},
-    [PATTERN_WORKING_SET] = {"working-set", working_set},
-    [PATTERN_LIST] = {"list", list},
+static void (*const draw[PATTERNS])(struct generator *, const struct map *, struct access *out,
+                                    size_t n) = {
+    [PATTERN_SEQUENTIAL] = sequential,
+    [PATTERN_UNIFORM] = uniform,
+    [PATTERN_ZIPF] = zipf,
+    [PATTERN_POINTER_CHASE] = pointer_chase,
+    [PATTERN_GUPS] = uniform,
+    [PATTERN_WORKING_SET] = working_set,
+    [PATTERN_LIST] = list,
 };
 
 const char *pattern_name(enum pattern pattern)
 {
-    return patterns[pattern].name;
+    static const char *const names[PATTERNS] = {PATTERN_WORDS};
+    return names[pattern];
 }
 
 void generator_init(struct generator *g, const struct generator_spec *spec, const struct zipf *zipf)
@@ -244,7 +243,7 @@ size_t generator_fill(struct generator *g, struct access *out, size_t max)
         size_t room = (size_t)(end - at), n = eventful ? room / GENERATOR_BURST : room;
         n = n < g->spec.accesses - g->made ? n : g->spec.accesses - g->made;
         struct access *drawn = at + (burst - 1) * n;
-        patterns[g->spec.pattern].draw(g, &map, drawn, n);
+        draw[g->spec.pattern](g, &map, drawn, n);
         if (eventful)
             at = interleave(g, at, drawn, n);
         else

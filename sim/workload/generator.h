@@ -23,6 +23,8 @@ enum pattern {
     PATTERN_LIST,        /**< given addresses as they are, in order, over and over */
     PATTERNS
 };
+#define PATTERN_WORDS                                                                              \
+    "sequential", "uniform", "zipf", "pointer-chase", "gups", "working-set", "list"
 
 const char *pattern_name(enum pattern);
 
