@@ -247,6 +247,9 @@ static bool build(struct machine *m, const struct machine_config *config, struct
                   struct err *err)
 {
     unsigned phase = 0;
+    const char *fault = profile_fault(&config->profile);
+    if (fault)
+        return err_set(err, EXIT_USAGE, "machine: %s", fault);
     if (!(m->shared = new_shared(config, traces, err)))
         return err->code ? false : err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
     m->vm = calloc(config->n_vms, sizeof *m->vm);
