@@ -23,11 +23,36 @@ static const enum cost cost_of_server[SERVERS] = {
     [SERVED_STRUCTURE] = COST_structure_cache,
 };
 
+static const enum cost cost_of_reason[EXIT_REASON_COUNT] = {
+#define X(name, cost, help) COST_##cost,
+    EXIT_REASONS(X)
+#undef X
+};
+
+static const enum cost cost_of_work[WORK_COUNT] = {
+#define X(name, cost, help) COST_##cost,
+    WORKS(X)
+#undef X
+};
+
+static enum cost cost_of(const struct kind *kind, unsigned detail)
+{
+    switch ((int)kind->cost) {
+    case COST_by_server:
+        return cost_of_server[detail];
+    case COST_by_reason:
+        return cost_of_reason[detail];
+    case COST_by_work:
+        return cost_of_work[detail];
+    default:
+        return kind->cost;
+    }
+}
+
 static uint32_t price_of(const struct kind *kind, unsigned detail, const uint32_t *cost)
 {
-    if (kind->cost == COST_none)
-        return 0;
-    return cost[kind->cost == COST_by_server ? cost_of_server[detail] : kind->cost];
+    enum cost which = cost_of(kind, detail);
+    return which == COST_none ? 0 : cost[which];
 }
 
 void tally_init(struct tally *t, const uint32_t *cost, uint16_t vcpu)
@@ -106,6 +131,46 @@ const char *refusal_name(enum refusal_kind kind)
     static const char *const names[REFUSALS] = {"none", "not_present", "reserved", "protection",
                                                 "non_canonical"};
     return names[kind];
+}
+
+const char *exit_reason_name(enum exit_reason reason)
+{
+    static const char *const names[EXIT_REASON_COUNT] = {
+#define X(name, ...) #name,
+        EXIT_REASONS(X)
+#undef X
+    };
+    return names[reason];
+}
+
+const char *exit_reason_help(enum exit_reason reason)
+{
+    static const char *const helps[EXIT_REASON_COUNT] = {
+#define X(name, cost, help) help,
+        EXIT_REASONS(X)
+#undef X
+    };
+    return helps[reason];
+}
+
+const char *work_name(enum work work)
+{
+    static const char *const names[WORK_COUNT] = {
+#define X(name, ...) #name,
+        WORKS(X)
+#undef X
+    };
+    return names[work];
+}
+
+const char *work_help(enum work work)
+{
+    static const char *const helps[WORK_COUNT] = {
+#define X(name, cost, help) help,
+        WORKS(X)
+#undef X
+    };
+    return helps[work];
 }
 
 const char *cost_name(enum cost cost)

@@ -51,7 +51,69 @@ enum refusal_kind {
     X(invlpg, "INVLPG")                                                                            \
     X(invpcid, "INVPCID")                                                                          \
     X(mov_cr3, "MOV to CR3")                                                                       \
-    X(mov_cr, "MOV to CR0 or CR4, WRMSR of EFER, WRPKRU")
+    X(mov_cr, "MOV to CR0 or CR4, WRMSR of EFER, WRPKRU")                                          \
+    X(exit, "a VM exit and the entry after it: the hardware's part")                               \
+    X(hypercall, "a call to the hypervisor and back, where the guest asks for it (direct paging)") \
+    X(back_page, "the hypervisor gives a VM a page: allocated and cleared")                        \
+    X(violation, "the hypervisor's work to answer a second-stage violation, the page apart")       \
+    X(shadow_fill, "the hypervisor walks the guest's tables and fills a shadow entry")             \
+    X(table_fill, "the hypervisor writes one more entry on the way")                               \
+    X(emulate, "the hypervisor emulates a guest's write to a watched table")                       \
+    X(intercept, "the hypervisor emulates an intercepted instruction")                             \
+    X(inject, "the hypervisor hands a fault on to the guest")                                      \
+    X(sync, "the hypervisor compares a guest table with its shadow again")                         \
+    X(zap, "the hypervisor drops a shadow table")                                                  \
+    X(validate, "the hypervisor checks one update of a table (direct paging)")                     \
+    X(drain, "the hypervisor empties a full page-modification log")
+
+/** Why a VM exits: the detail of EVENT_EXIT. Name, price, what happened. */
+#define EXIT_REASONS(X)                                                                            \
+    X(second_stage_violation, exit, "a second stage has no such page, or denies the access")       \
+    X(second_stage_misconfiguration, exit, "an entry of a second stage is malformed")              \
+    X(page_fault, exit, "a page fault that is the guest's own: it is handed on")                   \
+    X(hidden_fault, exit, "a page fault that the guest never sees: its shadow was behind")         \
+    X(table_write, exit, "a write to a page table that the hypervisor watches")                    \
+    X(invlpg, exit, "INVLPG")                                                                      \
+    X(invpcid, exit, "INVPCID")                                                                    \
+    X(mov_cr3, exit, "MOV to CR3")                                                                 \
+    X(mov_cr, exit, "MOV to CR0 or CR4, WRMSR of EFER")                                            \
+    X(log_full, exit, "the page-modification log is full")                                         \
+    X(hypercall, hypercall, "the guest asks its hypervisor for something")                         \
+    X(bounced_fault, hypercall, "a page fault handed on to a guest that knows of its hypervisor")
+
+enum exit_reason {
+#define X(name, ...) EXIT_FOR_##name,
+    EXIT_REASONS(X)
+#undef X
+        EXIT_REASON_COUNT
+};
+
+/** What a hypervisor does about exits: the detail of EVENT_WORK. Name, price, what it is. */
+#define WORKS(X)                                                                                   \
+    X(back, back_page, "gives the VM a page")                                                      \
+    X(map, violation, "maps a page in the second stage")                                           \
+    X(fill, shadow_fill, "fills a shadow entry from the guest's tables")                           \
+    X(prefetch, table_fill, "fills a shadow entry ahead of its use")                               \
+    X(dirty, shadow_fill, "sets the guest's D bit for a first write, and lets the writes through") \
+    X(emulate, emulate, "emulates a write to a watched table")                                     \
+    X(intercept, intercept, "emulates an intercepted instruction")                                 \
+    X(inject, inject, "hands a fault on to the guest")                                             \
+    X(unsync, none, "lets the guest write one of its tables unwatched")                            \
+    X(sync, sync, "compares a guest table with its shadow again")                                  \
+    X(zap, zap, "drops a shadow table")                                                            \
+    X(flood, none, "stops shadowing a table that is written without being used")                   \
+    X(recycle, none, "takes a shadow table for another use")                                       \
+    X(split, table_fill, "splits a large page")                                                    \
+    X(validate, validate, "checks an update of a table that the guest asked for")                  \
+    X(pin, validate, "checks and pins a table")                                                    \
+    X(drain, drain, "empties the page-modification log")
+
+enum work {
+#define X(name, ...) WORK_##name,
+    WORKS(X)
+#undef X
+        WORK_COUNT
+};
 
 enum cost {
 #define X(key, help) COST_##key,
@@ -59,7 +121,9 @@ enum cost {
 #undef X
         COST_COUNT,
     COST_none = COST_COUNT, /**< free: what happens is priced elsewhere, or takes no time */
-    COST_by_server          /**< COST_l1 ... by the detail, an enum server */
+    COST_by_server,         /**< COST_l1 ... by the detail, an enum server */
+    COST_by_reason,         /**< by the detail, an enum exit_reason */
+    COST_by_work            /**< by the detail, an enum work */
 };
 
 /**
@@ -79,6 +143,9 @@ enum cost {
     X(STRUCTURE_HIT, "structure-hit", 3, 6, 1, structure_cache,                                    \
       "the walk starts below this level; address: input address, value: the next table")           \
     X(STRUCTURE_MISS, "structure-miss", 3, 6, 1, none, "address: input address")                   \
+    X(NESTED_HIT, "nested-hit", 3, 6, 1, structure_cache,                                          \
+      "the nested TLB knows the way of a table; address: its gpa, value: the host's")              \
+    X(NESTED_MISS, "nested-miss", 3, 6, 1, none, "address: gpa of a table")                        \
     X(REF, "ref", 3, 6, 5, by_server,                                                              \
       "an entry read; detail: who served it; address: host address, value: the entry")             \
     X(DATA, "data", 1, 1, 5, by_server,                                                            \
@@ -107,7 +174,12 @@ enum cost {
     X(SWITCH, "switch", 1, 1, 1, none, "the guest OS switches process; value: process")            \
     X(MAP, "map", 1, 1, 1, none, "the guest OS maps a range; address: gva, value: bytes")          \
     X(UNMAP, "unmap", 1, 1, 1, none, "the guest OS unmaps a range; address: gva, value: bytes")    \
-    X(PROTECT, "protect", 1, 1, 1, none, "the guest OS changes rights; address: gva, value: bytes")
+    X(PROTECT, "protect", 1, 1, 1, none,                                                           \
+      "the guest OS changes rights; address: gva, value: bytes")                                   \
+    X(EXIT, "exit", 3, 1, 12, by_reason,                                                           \
+      "a VM exit; detail: the reason; address: the address it is about, value: its qualification") \
+    X(WORK, "work", 3, 6, 17, by_work,                                                             \
+      "the hypervisor's work; detail: what; address: what it is about")
 
 enum event_kind {
 #define X(kind, ...) EVENT_##kind,
@@ -135,6 +207,9 @@ enum {
 #define SLOT(kind, depth, level, detail)                                                           \
     ((unsigned)kind##_BASE +                                                                       \
      ((unsigned)(depth)*kind##_LEVELS + (unsigned)(level)) * kind##_DETAILS + (unsigned)(detail))
+
+_Static_assert((int)EXIT_DETAILS == (int)EXIT_REASON_COUNT && (int)WORK_DETAILS == (int)WORK_COUNT,
+               "the table of events has as many details as there are");
 
 /** One record of the log. */
 struct event {
@@ -184,6 +259,10 @@ const char *event_name(enum event_kind);
 const char *event_help(enum event_kind);
 const char *server_name(enum server);
 const char *tlb_name(enum tlb_name);
+const char *exit_reason_name(enum exit_reason);
+const char *exit_reason_help(enum exit_reason);
+const char *work_name(enum work);
+const char *work_help(enum work);
 const char *refusal_name(enum refusal_kind);
 const char *cost_name(enum cost);
 const char *cost_help(enum cost);

@@ -60,14 +60,23 @@ Test(event, a_slot_has_the_price_that_the_table_names)
 {
     static const enum cost by_server[SERVERS] = {COST_l1, COST_l2, COST_llc, COST_memory,
                                                  COST_structure_cache};
+    static const enum cost by_reason[] = {
+#define X(name, cost, help) COST_##cost,
+        EXIT_REASONS(X)};
+    static const enum cost by_work[] = {WORKS(X)
+#undef X
+    };
     static struct row row[EVENT_SLOTS];
     static struct tally t;
     uint32_t cost[COST_COUNT];
     prices(cost);
     tally_init(&t, cost, 0);
     for (unsigned i = 0, n = rows(row); i < n; i++) {
-        unsigned from =
-            row[i].cost == COST_by_server ? by_server[row[i].event.detail] : row[i].cost;
+        unsigned detail = row[i].event.detail;
+        unsigned from = row[i].cost == COST_by_server   ? by_server[detail]
+                        : row[i].cost == COST_by_reason ? by_reason[detail]
+                        : row[i].cost == COST_by_work   ? by_work[detail]
+                                                        : row[i].cost;
         cr_assert_eq(t.price[row[i].slot], from == COST_none ? 0 : cost[from]);
     }
 }

@@ -194,7 +194,7 @@ Test(walk_report, says_why_an_access_is_refused)
         cr_expect_eq(r->outcome.error_code, cases[i].error_code);
         const char *why = walk_report_why(r, text, sizeof text);
         cr_expect(strstr(why, cases[i].why) != NULL, "%s", why);
-        cr_expect_eq(r->line[0].set, 0, "a refused walk sets nothing");
+        cr_expect(!r->n_lines || !r->line[0].set, "a refused walk sets nothing");
         free(r);
         rig_free(rig);
     }
