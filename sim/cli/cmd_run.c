@@ -37,20 +37,6 @@ static bool take_progress(void *self, uint64_t accesses)
     return cli_interrupted;
 }
 
-static uint64_t planned(const struct machine_config *m)
-{
-    uint64_t total = 0;
-    for (unsigned v = 0; v < m->n_vms; v++)
-        for (unsigned p = 0; p < m->vms[v].n_processes; p++)
-            for (unsigned i = 0; i < m->vms[v].processes[p].n_phases; i++) {
-                const struct phase_config *phase = &m->vms[v].processes[p].phases[i];
-                if (phase->trace)
-                    return 0; /* how long it is shows only at its end */
-                total += phase->generator.accesses;
-            }
-    return total;
-}
-
 static int print_stats(const struct cli *cli, const struct scenario *s, const struct machine *m)
 {
     static void (*const print[])(const struct stats *, FILE *) = {
@@ -75,7 +61,7 @@ static bool run_job(struct job *job, const struct scenario *s, struct machine *m
     struct sink sink = {take_event, job};
     if (job->events)
         machine_watch(m, &sink);
-    job->total = planned(&s->machine);
+    job->total = scenario_planned(s);
     progress_start(&job->progress, job->cli, "accesses");
     bool good = run_scenario(s, m, &hooks, err);
     progress_end(&job->progress);

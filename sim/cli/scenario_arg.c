@@ -18,8 +18,7 @@ static void complain_all(const struct cli *cli, const struct diagnostics *d)
         diagnostics_print(d, stderr, cli->color);
 }
 
-/* "/pointer=value" in two. The text is the caller's to free. */
-static bool split(const char *given, char **text, struct setting *setting)
+bool setting_split(const char *given, char **text, struct setting *setting)
 {
     *text = strdup(given);
     char *equals = *text ? strchr(*text, '=') : NULL;
@@ -30,7 +29,7 @@ static bool split(const char *given, char **text, struct setting *setting)
     return true;
 }
 
-static bool is_mode(const char *name)
+bool mode_known(const char *name)
 {
     for (enum mode mode = 0; mode < MODES; mode++)
         if (!strcmp(mode_name(mode), name))
@@ -44,14 +43,14 @@ static int read_settings(const struct cli *cli, struct setting *settings, char *
     for (int i = 0; i < cli->n_given; i++) {
         const struct cli_given *given = &cli->given[i];
         bool mode = !strcmp(given->option->name, "mode");
-        if (mode && !is_mode(given->value))
+        if (mode && !mode_known(given->value))
             return cli_usage(cli, "unknown mode '%s'; known: native, shadow, nested, direct",
                              given->value);
         if (mode)
             settings[(*n)++] = (struct setting){"/vms/*/mode", given->value};
         if (strcmp(given->option->name, "set"))
             continue;
-        if (!split(given->value, &texts[*n], &settings[*n]))
+        if (!setting_split(given->value, &texts[*n], &settings[*n]))
             return cli_usage(cli,
                              "--set takes a JSON pointer and a value, "
                              "as in --set /vms/0/memory=1GiB, not '%s'",
@@ -74,18 +73,30 @@ static int load(const struct cli *cli, struct scenario *s, const struct setting 
     return good ? EXIT_OK : EXIT_USAGE;
 }
 
-static int check_modes(const struct cli *cli, const struct scenario *s)
+bool scenario_runs(const struct scenario *s, struct err *err)
 {
-    struct err err;
     for (unsigned v = 0; v < s->machine.n_vms; v++)
-        if (s->machine.vms[v].mode != MODE_NATIVE) {
-            err_set(&err, EXIT_USAGE,
-                    "vm %s: mode %s can't run in this version, only native can; "
-                    "run it with --mode native",
-                    s->machine.vms[v].name, mode_name(s->machine.vms[v].mode));
-            return cli_fail(cli, &err);
-        }
-    return EXIT_OK;
+        if (s->machine.vms[v].mode != MODE_NATIVE)
+            return err_set(err, EXIT_USAGE,
+                           "vm %s: mode %s can't run in this version, only native can; "
+                           "run it with --mode native",
+                           s->machine.vms[v].name, mode_name(s->machine.vms[v].mode));
+    return true;
+}
+
+uint64_t scenario_planned(const struct scenario *s)
+{
+    const struct machine_config *m = &s->machine;
+    uint64_t total = 0;
+    for (unsigned v = 0; v < m->n_vms; v++)
+        for (unsigned p = 0; p < m->vms[v].n_processes; p++)
+            for (unsigned i = 0; i < m->vms[v].processes[p].n_phases; i++) {
+                const struct phase_config *phase = &m->vms[v].processes[p].phases[i];
+                if (phase->trace)
+                    return 0; /* how long it is shows only at its end */
+                total += phase->generator.accesses;
+            }
+    return total;
 }
 
 int cli_scenario(const struct cli *cli, struct scenario *s)
@@ -98,8 +109,11 @@ int cli_scenario(const struct cli *cli, struct scenario *s)
         code = load(cli, s, settings, n);
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
-    if (!code && (code = check_modes(cli, s)))
+    struct err err;
+    if (!code && !scenario_runs(s, &err)) {
         scenario_free(s);
+        code = cli_fail(cli, &err);
+    }
     return code;
 }
 

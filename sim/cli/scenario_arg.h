@@ -1,6 +1,7 @@
 /**
  * @file
- * What `run` and `walk` share: reading the scenario on the command line, with --mode and --set.
+ * What `run`, `walk` and `sweep` share: reading the scenario on the command line, with --mode and
+ * --set.
  */
 #ifndef SIM_CLI_SCENARIO_ARG_H
 #define SIM_CLI_SCENARIO_ARG_H
@@ -24,5 +25,17 @@ int cli_machine(const struct cli *, const struct scenario *, struct machine **);
 
 /** What a run is called: the scenario's title, or else its path. */
 const char *scenario_name(const struct scenario *);
+
+/** Whether this version has what it asks for; err says what not. */
+bool scenario_runs(const struct scenario *, struct err *);
+
+/** Accesses that its workloads will make; 0: unknown. */
+uint64_t scenario_planned(const struct scenario *);
+
+/** "/pointer=value" in two. False: it is none. Either way the text is the caller's to free. */
+bool setting_split(const char *given, char **text, struct setting *);
+
+/** Whether there is a mode of that name. */
+bool mode_known(const char *name);
 
 #endif

@@ -1,21 +1,8 @@
 /* Statistics as CSV: one row for each number, its name the path that it has in the JSON. */
 #include <inttypes.h>
-#include <string.h>
 
+#include "sim/report/csv_out.h"
 #include "sim/report/stats.h"
-
-/* A field: in quotes only where it must be. RFC 4180. */
-static void field(FILE *out, const char *text)
-{
-    if (!strpbrk(text, ",\"\n\r")) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++)
-        fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', out);
-}
 
 struct csv {
     FILE *out;
@@ -31,7 +18,7 @@ static void row(const struct csv *csv, uint64_t value, const char *a, const char
                      csv->vm ? "." : "", a);
     for (unsigned i = 0; i < 3 && steps[i] && n < (int)sizeof path; i++)
         n += snprintf(path + n, sizeof path - (size_t)n, ".%s", steps[i]);
-    field(csv->out, path);
+    csv_field(csv->out, path);
     fprintf(csv->out, ",%" PRIu64 "\n", value);
 }
 
@@ -95,9 +82,9 @@ void stats_print_csv(const struct stats *s, FILE *out)
 {
     struct csv csv = {.out = out};
     fputs("name,value\nscenario,", out);
-    field(out, s->scenario);
+    csv_field(out, s->scenario);
     fprintf(out, "\nmode,%s\nprofile,", s->mode);
-    field(out, s->profile);
+    csv_field(out, s->profile);
     fprintf(out, "\nseed,0x%" PRIx64 "\n", s->seed);
     counts(&csv, &s->total);
     for (unsigned v = 0; v < s->n_vms; v++) {
