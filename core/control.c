@@ -18,8 +18,8 @@ bool control_allows(const struct registers *r, unsigned kind, uint32_t rights)
 {
     bool user = kind & KIND_USER, user_page = rights & MAY_USER;
     unsigned op = kind & KIND_OP;
-    if (user && !user_page)
-        return false;
+    if ((user && !user_page) || (op != KIND_EXEC && !(rights & MAY_READ)))
+        return false; /* MAY_READ is withheld only by a second stage */
     if (op == KIND_EXEC)
         return rights & MAY_EXEC && (user || !user_page || !(r->cr4 & CR4_SMEP));
     if (!user && user_page && r->cr4 & CR4_SMAP && !(kind & KIND_AC))

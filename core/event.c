@@ -128,8 +128,8 @@ const char *tlb_name(enum tlb_name tlb)
 
 const char *refusal_name(enum refusal_kind kind)
 {
-    static const char *const names[REFUSALS] = {"none", "not_present", "reserved", "protection",
-                                                "non_canonical"};
+    static const char *const names[REFUSALS] = {"none",       "not_present",   "reserved",
+                                                "protection", "non_canonical", "log_full"};
     return names[kind];
 }
 

@@ -21,13 +21,14 @@ enum server { SERVED_L1, SERVED_L2, SERVED_LLC, SERVED_MEMORY, SERVED_STRUCTURE,
 enum tlb_name { TLB_L1I, TLB_L1D, TLB_L2, TLBS };
 #define TLB_WORDS "l1i", "l1d", "l2"
 
-/** Why a walk refused: the detail of EVENT_FAULT. */
+/** Why a walk refused: the detail of EVENT_FAULT, but for the last, which no guest sees. */
 enum refusal_kind {
     REFUSED_NOT,         /**< not refused */
     REFUSED_NOT_PRESENT, /**< an entry with its present bit clear */
     REFUSED_RESERVED,    /**< a reserved bit set in a present entry */
     REFUSED_PROTECTION,  /**< present, but the rights deny this access */
     REFUSED_CANONICAL,   /**< the address is not canonical: #GP, before any walk */
+    REFUSED_LOG_FULL,    /**< a D bit would be logged, and the page-modification log is full */
     REFUSALS
 };
 

@@ -32,6 +32,7 @@ static struct format x86(const char *name, unsigned levels, unsigned entry_bytes
         .present = PTE_P,
         .accessed = PTE_A,
         .dirty = PTE_D,
+        .low_tells = MAY_READ | MAY_WRITE | MAY_USER,
     };
     strncpy(f.name, name, sizeof f.name - 1);
     for (unsigned low = 0; low < 8; low++)
@@ -108,6 +109,44 @@ struct format format_x86(enum paging paging, const struct format_limits *limits)
     return finish(f);
 }
 
+/* Tables 28-1 to 28-6: R, W and X in bits 2:0, memory type and IPAT in leaves, A 8, D 9. */
+struct format format_ept(const struct ept_limits *limits)
+{
+    struct format f = x86(limits->levels == 1 ? "flat" : "ept", limits->levels, 8, 48);
+    uint64_t always = bits(51, limits->maxphyaddr);
+    f.name[3] = limits->levels > 1 ? (char)('0' + limits->levels) : 't';
+    f.ia_bits = (uint8_t)(limits->levels == 1 ? 12 + limits->flat_bits : 12 + 9 * limits->levels);
+    if (limits->levels == 1)
+        f.index_bits[1] = limits->flat_bits;
+    f.user_exec = limits->mode_based_execute ? (uint64_t)1 << 10 : 0;
+    f.present = 7 | f.user_exec;
+    f.accessed = limits->accessed_dirty ? (uint64_t)1 << 8 : 0;
+    f.dirty = limits->accessed_dirty ? (uint64_t)1 << 9 : 0;
+    f.bad_low = 1 << 2 | 1 << 6 | (limits->execute_only ? 0 : 1 << 4);
+    f.low_tells = MAY_READ | MAY_WRITE | MAY_EXEC;
+    f.leaf_always = (uint64_t)6 << 3;
+    f.bad_type = 1 << 2 | 1 << 3 | 1 << 7;
+    f.leaf_levels = limits->pages_1g ? 1 << 2 | 1 << 3 : 1 << 2;
+    for (unsigned low = 0; low < 8; low++)
+        f.grants[low] = (uint8_t)((low & 1 ? MAY_READ : 0) | (low & 2 ? MAY_WRITE : 0) |
+                                  (low & 4 ? MAY_EXEC : 0));
+    for (unsigned level = 1; level <= limits->levels; level++) {
+        f.frame[level][0] = bits(51, 12);
+        f.frame[level][1] = bits(51, f.shift[level]);
+        f.reserved[level][0] = always | bits(f.leaf_levels >> level & 1 ? 6 : 7, 3);
+        f.reserved[level][1] = always | bits(f.shift[level] - 1u, 12);
+    }
+    return finish(f);
+}
+
+struct format format_pae_in_memory(const struct format *pae)
+{
+    struct format f = *pae;
+    f.registers = 0;
+    f.rightless = PAGING_PAE;
+    return f;
+}
+
 struct format format_textbook(const struct geometry *g)
 {
     unsigned shift = (unsigned)__builtin_ctz(g->page);
@@ -116,6 +155,7 @@ struct format format_textbook(const struct geometry *g)
         .levels = g->levels,
         .entry_bytes = g->entry_bytes,
         .present = (uint64_t)1 << g->valid,
+        .low_tells = MAY_READ | MAY_WRITE | MAY_USER,
         .frame_left = (uint8_t)(shift > g->frame_low ? shift - g->frame_low : 0),
         .frame_right = (uint8_t)(shift > g->frame_low ? 0 : g->frame_low - shift),
     };
@@ -157,17 +197,18 @@ const char *format_page_name(const struct format *f, unsigned level, char *text)
 uint64_t format_entry(const struct format *f, unsigned level, bool leaf, uint64_t address,
                       uint32_t rights)
 {
-    uint64_t entry =
-        f->present | (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
+    uint64_t entry = (f->low_tells & MAY_EXEC ? 0 : f->present) |
+                     (address << f->frame_right >> f->frame_left & f->frame[level][leaf]);
     if (leaf && level > 1)
         entry |= f->large | (address >> 32 & low_bits(f->high_bits[level])) << 13;
     if (level > (unsigned)f->levels - f->registers)
         return entry; /* a PDPTE has no rights */
     for (unsigned low = 0; low < 8; low++)
-        if (!((f->grants[low] ^ rights) & (MAY_READ | MAY_WRITE | MAY_USER))) {
+        if (!((f->grants[low] ^ rights) & f->low_tells)) {
             entry |= low;
             break;
         }
     entry |= rights & MAY_EXEC ? 0 : f->no_exec;
-    return entry;
+    entry |= rights & MAY_USER ? f->user_exec : 0;
+    return entry | (leaf ? f->leaf_always : 0);
 }

@@ -3,9 +3,9 @@
  * Paging-structure formats as data: how many levels, where each level's index stands in the
  * address, what each bit of an entry means. The walk knows no format by name.
  *
- * Modelled: 32-bit (2-level, with 4 MiB pages and PSE-36), PAE, 4-level, 5-level, and textbook
+ * Modelled: 32-bit (2-level, with 4 MiB pages and PSE-36), PAE, 4-level, 5-level, EPT, and textbook
  * geometries. Simplified: PAT, PWT and PCD are carried, not interpreted. Not modelled: HLAT,
- * shadow-stack bits. Source: Intel SDM vol. 3, 4.3 to 4.5, tables 4-4 to 4-20.
+ * shadow-stack bits. Source: Intel SDM vol. 3, 4.3 to 4.5, tables 4-4 to 4-20; 28.2.2.
  */
 #ifndef CORE_FORMAT_H
 #define CORE_FORMAT_H
@@ -60,9 +60,15 @@ struct format {
     uint64_t leaf[LEVELS_MAX + 1]; /**< any of these bits makes a present entry of a level a leaf */
     uint64_t present;              /**< any of these bits: present */
     uint8_t grants[8];             /**< by the entry's lowest three bits: MAY_*, before no_exec */
+    uint8_t low_tells;             /**< which MAY_* the lowest three bits tell */
+    uint64_t leaf_always;          /**< bits of every leaf that is made (EPT: write-back) */
     uint64_t no_exec;              /**< takes MAY_EXEC away when set; 0: no such bit */
     uint64_t accessed, dirty, global; /**< 0: the format has none */
     uint8_t key_shift;                /**< of the 4-bit protection key; 0: none */
+    uint64_t user_exec; /**< EPT with mode-based execute: grants MAY_USER; 0: no such bit */
+    uint8_t bad_low;    /**< EPT: bit i: a present entry of lowest three bits i is malformed */
+    uint8_t bad_type;   /**< EPT: bit t: memory type t in a leaf is malformed */
+    uint8_t rightless;  /**< the level whose entries have no rights, A or D (PAE's top); 0: none */
 };
 
 /** Which format; the value is the number of levels for the x86 ones. */
@@ -78,6 +84,13 @@ struct format_limits {
     bool keys;          /**< CR4.PKE (4- and 5-level only) */
 };
 
+/** What makes an EPT format: see core/second_stage.h. */
+struct ept_limits {
+    uint8_t maxphyaddr, levels;
+    uint8_t flat_bits; /**< levels 1: index bits of the one table */
+    bool accessed_dirty, mode_based_execute, execute_only, pages_1g;
+};
+
 /** A textbook geometry, CONTRACT of scenarios: small enough to do by hand. */
 struct geometry {
     uint8_t levels;
@@ -91,6 +104,12 @@ struct geometry {
 
 /** The format of a paging mode under the processor's limits. Cost: a few hundred stores. */
 struct format format_x86(enum paging, const struct format_limits *);
+
+/** The format of EPT entries. Source: Intel SDM vol. 3, tables 28-1 to 28-6. */
+struct format format_ept(const struct ept_limits *);
+
+/** PAE as NPT walks it: the top level's four entries are read from memory. APM vol. 2, 15.25.10. */
+struct format format_pae_in_memory(const struct format *pae);
 
 /** The format of a textbook geometry: valid bit and frame number, every right granted. */
 struct format format_textbook(const struct geometry *);
@@ -130,11 +149,19 @@ static inline uint64_t format_offset(const struct format *f, unsigned level, ia_
     return (ia >> f->shift[level] & f->index_mask[level]) << f->entry_shift;
 }
 
+/** Whether a present entry breaks a rule of its format that is not a matter of reserved bits. */
+static inline bool format_malformed(const struct format *f, bool leaf, uint64_t entry)
+{
+    return (f->bad_low >> (entry & 7) & 1) || (leaf && f->bad_type >> (entry >> 3 & 7) & 1) ||
+           (entry & f->user_exec && !(entry & 1));
+}
+
 /** What an entry grants, enum right; leaf bits only if @p leaf. */
 static inline uint32_t format_rights(const struct format *f, bool leaf, uint64_t entry)
 {
     uint32_t rights = f->grants[entry & 7];
     rights &= entry & f->no_exec ? ~(uint32_t)MAY_EXEC : ~(uint32_t)0;
+    rights |= entry & f->user_exec ? MAY_USER : 0;
     if (!leaf)
         return rights;
     rights |= f->dirty & ~entry ? 0 : LEAF_DIRTY;

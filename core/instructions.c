@@ -15,6 +15,59 @@ static void drop_context(struct mmu *m, space_t space)
     lookaside_drop_structure(&m->look, 0, space);
 }
 
+/* ---- which spaces ---- */
+
+enum { ANY = -1, ANY_BUT_GLOBAL = -2 };
+
+/* Whether a space holds linear or combined mappings of a VPID and PCID, of whatever EP4TA. */
+static bool is_of(const struct space *s, int vpid, int pcid)
+{
+    if (s->pcid == PCID_PHYSICAL || (vpid != ANY && s->vpid != vpid))
+        return false;
+    return pcid == ANY || (pcid == ANY_BUT_GLOBAL ? s->pcid != PCID_GLOBAL : s->pcid == pcid);
+}
+
+/* What happens to each space of a kind. */
+struct victim {
+    struct mmu *mmu;
+    gva_t gva;
+};
+
+static void drop_all_of(const struct victim *v, space_t space)
+{
+    drop_context(v->mmu, space);
+}
+
+static void drop_structure_of(const struct victim *v, space_t space)
+{
+    lookaside_drop_structure(&v->mmu->look, 0, space);
+}
+
+static void drop_page_of(const struct victim *v, space_t space)
+{
+    lookaside_drop_page(&v->mmu->look, &v->mmu->stage[0].format, v->gva, space, 0);
+}
+
+static void drop_address_of(const struct victim *v, space_t space)
+{
+    drop_page_of(v, space);
+    lookaside_drop_path(&v->mmu->look, 0, &v->mmu->stage[0].format, v->gva, space);
+}
+
+static void each(struct mmu *m, int vpid, int pcid, gva_t gva,
+                 void (*drop)(const struct victim *, space_t))
+{
+    const struct victim victim = {m, gva};
+    for (unsigned i = 0; i < m->spaces; i++)
+        if (is_of(&m->known[i], vpid, pcid))
+            drop(&victim, space_numbered(i + 1));
+}
+
+static int current_pcid(const struct mmu *m)
+{
+    return has_pcid(m) ? (int)(m->registers.cr3 & CR3_PCID) : 0;
+}
+
 uint32_t mmu_error_code(const struct mmu *m, const struct refusal *r)
 {
     const struct registers *regs = &m->registers;
@@ -42,8 +95,9 @@ void mmu_invlpg(struct mmu *m, gva_t gva)
     NOTE(&m->tally, INVLPG, 0, 0, 0, gva, 0);
     if (!format_canonical(&m->stage[0].format, gva))
         return;
-    lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
-    lookaside_drop_structure(&m->look, 0, m->space[0]);
+    each(m, m->vpid, current_pcid(m), gva, drop_page_of);
+    each(m, m->vpid, PCID_GLOBAL, gva, drop_page_of);
+    each(m, m->vpid, current_pcid(m), gva, drop_structure_of);
 }
 
 static const char *invpcid_fault(const struct mmu *m, unsigned type, uint16_t pcid, gva_t gva)
@@ -63,24 +117,10 @@ const char *mmu_invpcid(struct mmu *m, unsigned type, uint16_t pcid, gva_t gva)
     if (fault)
         return fault;
     NOTE(&m->tally, INVPCID, 0, 0, type, gva, pcid);
-    space_t space = type <= 1 ? mmu_space(m, pcid) : 0;
-    mmu_enter_space(m); /* in case numbering that PCID made all numbers new */
-    switch (type) {
-    case 0:
-        lookaside_drop_page(&m->look, &m->stage[0].format, gva, space, 0);
-        lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, space);
-        break;
-    case 1:
-        drop_context(m, space);
-        break;
-    case 2:
-        lookaside_flush(&m->look);
-        break;
-    default:
-        for (unsigned i = 0; i < m->spaces; i++)
-            if (m->known[i].pcid != PCID_GLOBAL)
-                drop_context(m, space_numbered(i + 1));
-    }
+    if (type == 0)
+        each(m, m->vpid, pcid, gva, drop_address_of);
+    else
+        each(m, m->vpid, type == 1 ? pcid : type == 2 ? ANY : ANY_BUT_GLOBAL, 0, drop_all_of);
     return NULL;
 }
 
@@ -105,7 +145,7 @@ const char *mmu_mov_cr3(struct mmu *m, const struct bus *bus, uint64_t value)
     NOTE(&m->tally, MOV_CR3, 0, 0, 0, 0, value);
     mmu_enter_space(m);
     if (!keep)
-        drop_context(m, m->space[0]);
+        each(m, m->vpid, current_pcid(m), 0, drop_all_of);
     return NULL;
 }
 
@@ -119,7 +159,7 @@ const char *mmu_mov_cr0(struct mmu *m, const struct bus *bus, uint64_t value)
         return fault;
     NOTE(&m->tally, MOV_CR0, 0, 0, 0, 0, value);
     if (from.cr0 & ~value & CR0_PG)
-        lookaside_flush(&m->look);
+        mmu_drop_all(m);
     return NULL;
 }
 
@@ -132,12 +172,12 @@ const char *mmu_mov_cr4(struct mmu *m, const struct bus *bus, uint64_t value)
     if (fault)
         return fault;
     NOTE(&m->tally, MOV_CR4, 0, 0, 0, 0, value);
-    space_t was = m->space[0];
+    int was = from.cr4 & CR4_PCIDE ? (int)(from.cr3 & CR3_PCID) : 0;
     if (changed & CR4_PGE || from.cr4 & ~value & CR4_PCIDE) {
-        lookaside_flush(&m->look);
+        mmu_drop_all(m);
     } else if (changed & CR4_PAE || value & ~from.cr4 & CR4_SMEP) {
-        drop_context(m, was);
-        lookaside_drop_space(&m->look, m->global);
+        each(m, m->vpid, was, 0, drop_all_of);
+        each(m, m->vpid, PCID_GLOBAL, 0, drop_all_of);
     }
     mmu_enter_space(m);
     return NULL;
@@ -164,6 +204,68 @@ void mmu_wrpkru(struct mmu *m, uint32_t value)
     }
     mmu_work_out(m);
     NOTE(&m->tally, WRPKRU, 0, 0, 0, 0, value);
+}
+
+/* ---- what the hypervisor does: SDM vol. 3, 28.3.3 ---- */
+
+void mmu_drop_all(struct mmu *m)
+{
+    each(m, m->vpid, ANY, 0, drop_all_of);
+}
+
+void mmu_drop_page(struct mmu *m, gva_t gva)
+{
+    each(m, m->vpid, ANY, gva, drop_address_of);
+}
+
+const char *mmu_invept(struct mmu *m, unsigned type, uint64_t root)
+{
+    if (type != 1 && type != 2)
+        return "INVEPT has types 1 and 2";
+    for (unsigned i = 0; i < m->spaces; i++) {
+        const struct space *s = &m->known[i];
+        space_t space = space_numbered(i + 1);
+        if (!s->ep4ta || (type == 1 && s->ep4ta != (root & low_bits(52) & ~low_bits(12)) + 1))
+            continue;
+        drop_context(m, space);
+        for (unsigned depth = 1; depth < m->stages; depth++)
+            lookaside_drop_physical(&m->look, depth, space);
+    }
+    return NULL;
+}
+
+const char *mmu_invvpid(struct mmu *m, unsigned type, uint16_t vpid, gva_t gva)
+{
+    if (type > 3)
+        return "INVVPID has types 0 to 3";
+    if (type != 2 && !vpid)
+        return "INVVPID of VPID 0, which is the hypervisor's own";
+    if (type == 0 && !format_canonical(&m->stage[0].format, gva))
+        return "INVVPID of a non-canonical address";
+    if (type == 0)
+        each(m, vpid, ANY, gva, drop_address_of);
+    else if (type == 1)
+        each(m, vpid, ANY, 0, drop_all_of);
+    else if (type == 3)
+        each(m, vpid, ANY_BUT_GLOBAL, 0, drop_all_of);
+    else
+        for (unsigned i = 0; i < m->spaces; i++)
+            if (m->known[i].vpid && m->known[i].pcid != PCID_PHYSICAL)
+                drop_context(m, space_numbered(i + 1));
+    return NULL;
+}
+
+void mmu_vm_transition(struct mmu *m)
+{
+    if (!m->vpid)
+        mmu_drop_all(m);
+}
+
+void mmu_second_stage_fault(struct mmu *m, gva_t gva, const struct refusal *r)
+{
+    lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
+    lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, m->space[0]);
+    lookaside_drop_frame(&m->look, r->depth, &m->stage[r->depth].format, r->ia, m->space[r->depth]);
 }
 
 void mmu_cool(struct mmu *m, const struct bus *bus)

@@ -133,6 +133,21 @@ void lookaside_drop_path(struct lookaside *la, unsigned depth, const struct form
         lookaside_drop_structure(la, depth, space);
 }
 
+void lookaside_drop_physical(struct lookaside *la, unsigned depth, space_t space)
+{
+    lookaside_drop_structure(la, depth, space);
+    if (la->nested[depth])
+        memo_drop_matching(memo_at(la, la->nested[depth]), TAG_SPACE, tag_of(space, 0, 0));
+}
+
+void lookaside_drop_frame(struct lookaside *la, unsigned depth, const struct format *f, ia_t ia,
+                          space_t space)
+{
+    lookaside_drop_path(la, depth, f, ia, space);
+    if (la->nested[depth])
+        drop_tag(memo_at(la, la->nested[depth]), tag_of(space, 0, ia >> NESTED_SHIFT));
+}
+
 static void flush_at(struct lookaside *la, uint32_t offset)
 {
     if (offset)

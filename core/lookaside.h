@@ -41,6 +41,9 @@ static inline uint64_t page_number(const struct format *f, unsigned level, ia_t 
     return (ia & f->ia_mask) >> f->shift[level];
 }
 
+/** Nested TLBs keep the ways of 4 KiB frames, whatever the page of the second stage. */
+enum { NESTED_SHIFT = 12 };
+
 /** Where a TLB keeps pages that leaves of one level map. */
 struct tlb_place {
     uint32_t memo; /**< offset from the lookaside; 0: nowhere */
@@ -103,6 +106,12 @@ void lookaside_drop_structure(struct lookaside *, unsigned depth, space_t);
 
 /** Drops the structure-cache entries of a space that a walk of @p ia would use. */
 void lookaside_drop_path(struct lookaside *, unsigned depth, const struct format *, ia_t, space_t);
+
+/** Drops every guest-physical mapping of a space at a depth: nested TLB and structure caches. */
+void lookaside_drop_physical(struct lookaside *, unsigned depth, space_t);
+
+/** Drops the guest-physical mappings that a translation of @p ia at a depth would use. */
+void lookaside_drop_frame(struct lookaside *, unsigned depth, const struct format *, ia_t, space_t);
 
 /** Empties TLBs, structure caches and nested TLBs; the data caches stay. */
 void lookaside_flush(struct lookaside *);

@@ -23,18 +23,29 @@ static space_t space_of(struct mmu *m, uint16_t vpid, uint16_t pcid, uint64_t ep
     return space_numbered(m->spaces);
 }
 
+/* The last stage's root names what is cached of the stages together. */
+static uint64_t ep4ta(const struct mmu *m, unsigned depth)
+{
+    return m->stages > depth ? m->stage[depth].root + 1 : 0; /* a root may be at 0 */
+}
+
 space_t mmu_space(struct mmu *m, uint16_t pcid)
 {
-    return space_of(m, 0, pcid, 0);
+    return space_of(m, m->vpid, pcid, ep4ta(m, 1));
 }
 
 void mmu_enter_space(struct mmu *m)
 {
     bool has_pcid = m->registers.cr4 & CR4_PCIDE;
     uint16_t pcid = has_pcid ? (uint16_t)(m->registers.cr3 & CR3_PCID) : 0;
-    mmu_space(m, pcid); /* numbers may run out once, and then both are given anew */
+    if (m->spaces + STAGES_MAX + 1 > SPACES_MAX) { /* all are numbered anew, together */
+        lookaside_flush(&m->look);
+        m->spaces = 0;
+    }
     m->global = mmu_space(m, PCID_GLOBAL);
     m->space[0] = mmu_space(m, pcid);
+    for (unsigned depth = 1; depth < m->stages; depth++)
+        m->space[depth] = space_of(m, 0, PCID_PHYSICAL, ep4ta(m, depth));
 }
 
 /* ---- state ---- */
@@ -52,12 +63,38 @@ void mmu_init(struct mmu *m, const struct profile *profile, unsigned stages, uin
     mmu_enter_space(m);
 }
 
+void mmu_set_second_stages(struct mmu *m, const struct stage *stages, unsigned n, uint16_t vpid)
+{
+    memcpy(m->stage + 1, stages, n * sizeof *stages);
+    m->stages = n + 1;
+    m->vpid = vpid;
+    mmu_enter_space(m);
+}
+
+void mmu_set_shadow(struct mmu *m, const struct stage *stage, const struct registers *registers)
+{
+    m->stage[0] = *stage;
+    m->registers = *registers;
+    mmu_work_out(m);
+    mmu_enter_space(m);
+}
+
+/* The word at an address of the guest's; 0 where the stages below refuse. */
+static uint64_t load_physical(struct mmu *m, const struct bus *bus, gpa_t at)
+{
+    static const struct access read = {.op = OP_READ};
+    struct walk w = {.stage = m->stage + 1, .stages = m->stages - 1, .bus = *bus};
+    w.found.hpa = at;
+    if (m->stages > 1 && !walk_read(&w, at, kind_of(&read)))
+        return 0;
+    return mem_holds(bus->mem, w.found.hpa, 8) ? mem_load(bus->mem, w.found.hpa, 8) : 0;
+}
+
 /* The PDPTE registers from memory. NULL, or what makes the load a #GP. SDM vol. 3, 4.4.1. */
-static const char *load_pdptes(const struct bus *bus, struct stage *stage)
+static const char *load_pdptes(struct mmu *m, const struct bus *bus, struct stage *stage)
 {
     for (unsigned i = 0; i < 4; i++) {
-        hpa_t at = stage->root + i * 8u;
-        uint64_t entry = mem_holds(bus->mem, at, 8) ? mem_load(bus->mem, at, 8) : 0;
+        uint64_t entry = load_physical(m, bus, stage->root + i * 8u);
         if (format_present(&stage->format, entry) && entry & stage->format.reserved[3][0])
             return "a present PDPTE has a reserved bit set";
         stage->top[i] = entry;
@@ -76,9 +113,11 @@ const char *mmu_adopt(struct mmu *m, const struct bus *bus, const struct registe
     bool same = same_rules(r, &m->registers);
     struct stage stage = same ? m->stage[0] : control_stage(r, &m->profile);
     stage.root = stage.format.levels ? control_root(r) : 0;
+    if (stage.format.registers && m->stages > 1 && m->stage[1].npt)
+        stage.format = format_pae_in_memory(&stage.format);
     if (!stage.format.registers || !load)
         memcpy(stage.top, m->stage[0].top, sizeof stage.top);
-    const char *fault = stage.format.registers && load ? load_pdptes(bus, &stage) : NULL;
+    const char *fault = stage.format.registers && load ? load_pdptes(m, bus, &stage) : NULL;
     if (fault)
         return fault;
     m->registers = *r;
@@ -147,6 +186,7 @@ static void prepare(struct mmu *m, const struct bus *bus, struct walk *w)
     w->stage = m->stage;
     w->stages = m->stages;
     w->bus = *bus;
+    w->log = m->log.at ? &m->log : NULL;
     memcpy(w->space, m->space, sizeof w->space);
     w->alone = walk_may_go_alone(w);
 }
@@ -165,22 +205,36 @@ static void take(struct walk *w, const struct mmu *m, const struct tlb_hit *hit,
                               .leaf = WALK_NO_REF};
 }
 
+/* The level whose pages an entry may span: less than the leaf's if a stage below has smaller ones.
+ */
+INLINE unsigned kept_level(const struct format *f, const struct found *found)
+{
+    unsigned level = found->level;
+    while (__builtin_expect(f->shift[level] > found->shift, 0))
+        level--;
+    return level;
+}
+
 INLINE void fill_tlbs(struct mmu *m, const struct walk *w, gva_t gva, enum tlb_name l1, bool held,
                       struct tlb_hit *kept)
 {
     const struct format *f = &m->stage[0].format;
     const struct found *found = &w->found;
-    uint64_t inside = gva & low_bits(f->shift[found->level]);
-    struct target target = {
-        .hpa = found->hpa - inside, .next = found->next - inside, .rights = found->rights};
+    unsigned level = kept_level(f, found);
+    uint64_t inside = gva & low_bits(f->shift[level]);
+    struct target target = {.hpa = found->hpa - inside,
+                            .next = found->next - inside,
+                            .rights = found->rights,
+                            .note = level == found->level ? 0 : found->level};
     space_t space = m->space[0];
     struct tlb_hit l2;
     if (__builtin_expect(found->rights & LEAF_GLOBAL, 0)) {
         space = m->global;
         m->look.globals = true;
     }
-    tlb_fill(&m->look, l1, f, gva, space, found->level, &target, held, kept);
-    tlb_fill(&m->look, TLB_L2, f, gva, space, found->level, &target, held, &l2);
+    m->look.fragments |= level != found->level;
+    tlb_fill(&m->look, l1, f, gva, space, level, &target, held, kept);
+    tlb_fill(&m->look, TLB_L2, f, gva, space, level, &target, held, &l2);
 }
 
 /* Counts what the TLBs said to the first attempt, in the rows of the pages it was about. */
@@ -245,6 +299,9 @@ INLINE bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, const struct 
         return false;
     }
     walk_commit(w);
+    if (!quiet &&
+        !m->stage[0].format.levels) /* paging off over a second stage: TLBs keep nothing */
+        return true;
     fill_tlbs(m, w, gva, (enum tlb_name)asked->l1, held, kept);
     count_tlbs(m, first, gva, w->found.level, quiet);
     return true;
@@ -263,10 +320,14 @@ static __attribute__((noinline)) bool renew(struct mmu *m, gva_t gva, unsigned k
     return walk_and_fill(m, gva, kind, asked, first, true, w, kept, false);
 }
 
-/* Paging off: the identity, and no TLB is asked. */
-static bool identity(struct mmu *m, struct walk *w, gva_t gva)
+/* Paging off: the identity, and no TLB is asked; the stages below, if any, are. */
+static bool identity(struct mmu *m, struct walk *w, gva_t gva, unsigned kind)
 {
-    m->asked = (struct asked){.nothing = true};
+    struct tlb_hit kept;
+    const struct asked asked = {.nothing = true};
+    if (m->stages > 1)
+        return walk_and_fill(m, gva, kind, &asked, &asked, false, w, &kept, false);
+    m->asked = asked;
     w->refs = 0;
     w->renewed = false;
     w->found = (struct found){
@@ -303,8 +364,8 @@ INLINE bool translate(struct mmu *m, const struct access *access, bool again, st
     struct tlb_hit hit;
     struct asked asked;
     kept->memo = NULL;
-    if (!m->stage[0].format.levels && m->stages == 1)
-        return identity(m, w, gva);
+    if (__builtin_expect(!m->stage[0].format.levels, 0))
+        return identity(m, w, gva, kind);
     if (!format_canonical(&m->stage[0].format, gva))
         return not_canonical(m, w, gva, kind);
     bool found = ask_tlbs(m, gva, l1, &hit, &asked, quiet);

@@ -20,12 +20,15 @@
 #include "core/stage.h"
 #include "core/walk.h"
 
-enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff };
+enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
 
-/** An address space that cached translations belong to. Its index + 1 is its number. */
+/**
+ * An address space that cached translations belong to: linear ones (EP4TA 0), combined ones, or
+ * the guest-physical ones of an EP4TA. Its index + 1 is its number. SDM vol. 3, 28.3.
+ */
 struct space {
-    uint16_t vpid, pcid; /**< PCID_GLOBAL: the global pages of the VPID */
-    uint64_t ep4ta;
+    uint16_t vpid, pcid; /**< PCID_GLOBAL: global pages; PCID_PHYSICAL: guest-physical mappings */
+    uint64_t ep4ta;      /**< root of the second stage; 0: none */
 };
 
 /** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
@@ -43,6 +46,8 @@ struct mmu {
     struct geometry geometry; /**< levels > 0: textbook paging, and registers but CR3 are ignored */
     struct stage stage[STAGES_MAX];
     unsigned stages;
+    uint16_t vpid; /**< tag of the VM's translations; 0: not tagged, exits drop them */
+    struct page_log log;
     space_t space[STAGES_MAX]; /**< current tags, by depth; 0: to be looked up */
     space_t global;            /**< the space of the current VPID's global pages */
     unsigned spaces;
@@ -75,6 +80,19 @@ space_t mmu_space(struct mmu *, uint16_t pcid);
 
 /** Looks the tags of the current registers up; after CR3 or CR4 has changed. */
 void mmu_enter_space(struct mmu *);
+
+/**
+ * Puts @p n stages under the guest's, the outermost hypervisor's last, under the tag @p vpid; drops
+ * nothing. Precondition: the mmu was made for n + 1 stages.
+ */
+void mmu_set_second_stages(struct mmu *, const struct stage *, unsigned n, uint16_t vpid);
+
+/**
+ * Has the processor walk a table of the hypervisor's making in place of the guest's (shadow,
+ * agile): format, root and rights as given, registers as the guest believes them to be. Drops
+ * nothing.
+ */
+void mmu_set_shadow(struct mmu *, const struct stage *, const struct registers *);
 
 /** Makes registers the state, PDPTEs loaded if asked; NULL, or what makes that load a #GP. */
 const char *mmu_adopt(struct mmu *, const struct bus *, const struct registers *, bool load_pdptes);
@@ -128,6 +146,24 @@ const char *mmu_mov_cr4(struct mmu *, const struct bus *, uint64_t value);
 const char *mmu_wrmsr_efer(struct mmu *, const struct bus *, uint64_t value);
 /** WRPKRU; never faults here. */
 void mmu_wrpkru(struct mmu *, uint32_t value);
+
+/** INVEPT of @p type 1 (of the tables at @p root) or 2 (all). NULL, or what makes it fail. */
+const char *mmu_invept(struct mmu *, unsigned type, uint64_t root);
+
+/** INVVPID of @p type 0 to 3. NULL, or what makes it fail. */
+const char *mmu_invvpid(struct mmu *, unsigned type, uint16_t vpid, gva_t gva);
+
+/** A VM exit or entry: drops the translations of a VM without VPID. */
+void mmu_vm_transition(struct mmu *);
+
+/** A second stage refused @p gva: drops what the manual says. */
+void mmu_second_stage_fault(struct mmu *, gva_t gva, const struct refusal *);
+
+/** Drops what is cached of @p gva by any tag of the VPID, unbilled: a hypervisor's INVVPID 0. */
+void mmu_drop_page(struct mmu *, gva_t gva);
+
+/** Drops every translation of the VPID, unbilled: a hypervisor that loads another shadow root. */
+void mmu_drop_all(struct mmu *);
 
 /** Empties every cache, data caches too, as at power-on. */
 void mmu_cool(struct mmu *, const struct bus *);

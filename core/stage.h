@@ -29,8 +29,14 @@ static inline unsigned kind_of(const struct access *access)
 
 struct stage {
     struct format format;
-    uint64_t root;            /**< of the top table, in the space of the stage below */
-    uint64_t top[4];          /**< PAE: the PDPTE registers, in place of a top table */
+    uint64_t root;     /**< of the top table, in the space of the stage below */
+    uint64_t top[4];   /**< PAE: the PDPTE registers, in place of a top table */
+    unsigned table_op; /**< KIND_READ or KIND_WRITE: what reading a table of the stage above is */
+    bool npt;          /**< its hypervisor's processor reads PAE's top level in the walk */
+    uint64_t
+        switches;   /**< agile paging: an entry with this bit leads to a guest's table; 0: none */
+    bool direct;    /**< agile paging: until such an entry, addresses are the host's */
+    bool host_root; /**< agile paging: the root is a guest's table at a host address */
     uint16_t allow[KINDS];    /**< bit r: an access of this kind may use rights r (MAY_*) */
     uint16_t deny_key[KINDS]; /**< bit k: this kind may not use user pages of key k */
 };

@@ -10,7 +10,11 @@ struct descent {
     hpa_t host;      /* the same in memory */
     uint32_t rights; /* gathered so far; of a cached table, LEAF_DIRTY as in known_dirty() */
     int16_t parent;
+    bool direct; /* agile paging: addresses are the host's, until an entry switches */
 };
+
+/* Of a structure cache's target: the next table is a shadow table of agile paging. */
+enum { TABLE_DIRECT = LEAF_GLOBAL };
 
 static bool refuse(struct walk *w, unsigned s, enum refusal_kind kind, unsigned level, ia_t ia,
                    unsigned access, uint64_t entry)
@@ -49,8 +53,13 @@ INLINE void start_from_cache(struct walk *w, unsigned s, ia_t ia, struct descent
         if (slot != MEMO_MISS) {
             const struct target *target = &memo_targets(memo)[slot];
             NOTE_QUIETLY(alone, w->tally, STRUCTURE_HIT, s, level, 0, ia, target->hpa);
-            *d = (struct descent){level - 1,   target->next,   true,
-                                  target->hpa, target->rights, WALK_NO_REF};
+            *d = (struct descent){.level = level - 1,
+                                  .table = target->next,
+                                  .cached = true,
+                                  .host = target->hpa,
+                                  .rights = target->rights,
+                                  .parent = WALK_NO_REF,
+                                  .direct = !alone && target->rights & TABLE_DIRECT};
             return;
         }
         NOTE_QUIETLY(alone, w->tally, STRUCTURE_MISS, s, level, 0, ia, 0);
@@ -73,8 +82,15 @@ static bool start_from_registers(struct walk *w, unsigned s, ia_t ia, unsigned k
 
 INLINE bool start(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct descent *d, bool alone)
 {
-    const struct format *f = &w->stage[s].format;
-    *d = (struct descent){f->levels, w->stage[s].root, false, 0, MAY_ALL, WALK_NO_REF};
+    const struct stage *stage = &w->stage[s];
+    const struct format *f = &stage->format;
+    *d = (struct descent){.level = f->levels,
+                          .table = stage->root,
+                          .cached = !alone && stage->host_root,
+                          .host = stage->root,
+                          .rights = MAY_ALL | LEAF_DIRTY,
+                          .parent = WALK_NO_REF,
+                          .direct = !alone && stage->direct};
     if (alone || (w->lookaside && !w->lookaside->by_entry))
         start_from_cache(w, s, ia, d, alone);
     return d->level < f->levels || !f->registers || start_from_registers(w, s, ia, kind, d);
@@ -125,17 +141,40 @@ static bool known_dirty(const struct walk *w, int16_t i)
     return true;
 }
 
-/* A structure cache led here past the stages below: asks them after all, to write. */
+/* A cache led here past the stages below: asks them after all, to write. */
 static bool catch_up(struct walk *w, struct ref *ref)
 {
     struct found table;
     ref->behind = false;
-    if (!translate(w, ref->depth + 1u, ref->table_ia, KIND_READ | KIND_USER, &table)) {
+    if (!translate(w, ref->depth + 1u, ref->table_ia, KIND_WRITE | KIND_USER, &table)) {
         w->refusal.on_table |= w->refusal.depth == ref->depth + 1;
         return false;
     }
     ref->under = table.leaf;
     return true;
+}
+
+/* Whether setting D in this entry is logged: the last stage's, and no earlier ref has set it. */
+static bool is_logged(const struct walk *w, const struct ref *ref, uint64_t missing)
+{
+    const struct format *f = &w->stage[ref->depth].format;
+    if (!w->log || !ref->depth || ref->depth + 1u != w->stages || !(missing & f->dirty))
+        return false;
+    for (unsigned i = 0; i < w->refs; i++)
+        if (w->ref[i].at == ref->at && w->ref[i].set & f->dirty)
+            return false;
+    return true;
+}
+
+/* Each D bit to be set needs an entry of the log: SDM vol. 3, 28.2.5. */
+static bool reserve_log(struct walk *w, const struct ref *ref)
+{
+    unsigned left = w->log->index < PAGE_LOG_ENTRIES ? w->log->index + 1u : 0;
+    if (w->to_log < left) {
+        w->to_log++;
+        return true;
+    }
+    return refuse(w, ref->depth, REFUSED_LOG_FULL, ref->level, ref->ia, KIND_WRITE, ref->entry);
 }
 
 /* Notes A (and D) bits that the commit will set. */
@@ -145,8 +184,10 @@ INLINE bool mark(struct walk *w, int16_t i, uint64_t bits, bool alone)
     uint64_t missing = bits & ~(ref->entry | ref->set);
     if (__builtin_expect(!missing, 1))
         return true;
+    if (!alone && is_logged(w, ref, missing) && !reserve_log(w, ref))
+        return false;
     ref->set |= missing;
-    return alone || ((!ref->behind || catch_up(w, ref)) && write_through(w, i));
+    return alone || (ref->behind ? catch_up(w, ref) : write_through(w, i));
 }
 
 /*
@@ -161,6 +202,7 @@ static bool write_through(struct walk *w, int16_t i)
         unsigned kind = KIND_WRITE | KIND_USER;
         if (!stage_allows(stage, kind, leaf->rights)) {
             refuse(w, leaf->depth, REFUSED_PROTECTION, leaf->level, leaf->ia, kind, leaf->entry);
+            w->refusal.granted = leaf->rights & MAY_ALL;
             w->refusal.on_table = under == w->ref[i].under;
             return false;
         }
@@ -168,6 +210,37 @@ static bool write_through(struct walk *w, int16_t i)
             return false;
     }
     return true;
+}
+
+/* Whether the nested TLB knows the way of a table at @p ia of the space above stage s. */
+static bool ask_nested(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+{
+    if (!w->lookaside || !w->lookaside->nested[s])
+        return false;
+    struct memo *memo = memo_at(w->lookaside, w->lookaside->nested[s]);
+    uint32_t slot = memo_lookup(memo, tag_of(w->space[s], 0, ia >> NESTED_SHIFT));
+    const struct target *target = slot == MEMO_MISS ? NULL : &memo_targets(memo)[slot];
+    bool write = (kind & KIND_OP) == KIND_WRITE;
+    if (!target || !stage_allows(&w->stage[s], kind, target->rights) ||
+        (write && !(target->rights & LEAF_DIRTY))) {
+        NOTE(w->tally, NESTED_MISS, s, 0, 0, ia, 0);
+        return false;
+    }
+    found->hpa = target->hpa + (ia & low_bits(NESTED_SHIFT));
+    found->rights = target->rights;
+    found->leaf = WALK_NO_REF;
+    NOTE(w->tally, NESTED_HIT, s, 0, 0, ia, found->hpa);
+    return true;
+}
+
+/* The way of a table of stage s - 1, by the nested TLB or by stage s and those under it. */
+static bool translate_table(struct walk *w, unsigned s, ia_t ia, struct found *found)
+{
+    unsigned kind = w->stage[s].table_op | KIND_USER;
+    if (ask_nested(w, s, ia, kind, found) || translate(w, s, ia, kind, found))
+        return true;
+    w->refusal.on_table |= w->refusal.depth == s;
+    return false;
 }
 
 /* Translates the entry's address, reads it, and checks that it is well-formed. */
@@ -179,11 +252,10 @@ INLINE bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     struct found table;
     table.hpa = d->cached ? d->host + (address - d->table) : address;
     table.leaf = WALK_NO_REF;
-    if (!alone && !d->cached && s + 1 < w->stages &&
-        !translate(w, s + 1, address, KIND_READ | KIND_USER, &table)) {
-        w->refusal.on_table |= w->refusal.depth == s + 1;
+    table.rights = d->rights;
+    if (!alone && !d->cached && !d->direct && s + 1 < w->stages &&
+        !translate_table(w, s + 1, address, &table))
         return false;
-    }
     uint64_t entry = load_entry(w, table.hpa, f->entry_bytes);
     enum server server = serve_entry(w, s, d->level, ia, table.hpa, entry, alone);
     bool leaf = format_is_leaf(f, d->level, entry);
@@ -199,15 +271,18 @@ INLINE bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     ref->level = (uint8_t)d->level;
     ref->server = (uint8_t)server;
     ref->leaf = leaf;
-    ref->behind = !alone && d->cached && !(d->rights & LEAF_DIRTY);
+    ref->behind = !alone && table.leaf == WALK_NO_REF && !(table.rights & LEAF_DIRTY);
+    ref->direct = d->direct;
     ref->parent = d->parent;
     ref->under = table.leaf;
     ref->onward = WALK_NO_REF;
     if (!format_present(f, entry))
         return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
-    if (entry & f->reserved[d->level][leaf])
+    if (entry & f->reserved[d->level][leaf] || (!alone && format_malformed(f, leaf, entry)))
         return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, entry);
     ref->rights = format_rights(f, leaf, entry) & (d->rights | ~(uint32_t)MAY_ALL);
+    if (!alone && d->level == f->rightless)
+        ref->rights = d->rights & MAY_ALL;
     *at = i;
     return true;
 }
@@ -237,6 +312,7 @@ static bool deny(struct walk *w, int16_t leaf, unsigned kind)
     refuse(w, ref->depth, REFUSED_PROTECTION, denying_level(w, leaf, kind), ref->ia, kind,
            ref->entry);
     w->refusal.key = stage_key_denies(stage, kind, ref->rights);
+    w->refusal.granted = ref->rights & MAY_ALL;
     return false;
 }
 
@@ -260,10 +336,18 @@ INLINE bool descend(struct walk *w, unsigned s, ia_t ia, unsigned kind, int16_t 
         const struct ref *ref = &w->ref[*leaf];
         if (ref->leaf)
             return true;
-        if (!mark(w, *leaf, f->accessed, alone))
+        uint64_t used = !alone && d.level == f->rightless ? 0 : f->accessed;
+        if (!mark(w, *leaf, used, alone))
             return false;
         uint64_t table = format_address(f, d.level, false, ref->entry);
-        d = (struct descent){d.level - 1, table, false, 0, ref->rights, *leaf};
+        bool switches = !alone && d.direct && ref->entry & w->stage[s].switches;
+        d = (struct descent){.level = d.level - 1,
+                             .table = table,
+                             .cached = switches,
+                             .host = table,
+                             .rights = ref->rights | LEAF_DIRTY,
+                             .parent = *leaf,
+                             .direct = d.direct && !switches};
     }
 }
 
@@ -282,6 +366,7 @@ INLINE bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, s
     found->shift = f->shift[ref->level];
     found->rights = ref->rights | (write ? LEAF_DIRTY : 0);
     found->leaf = leaf;
+    found->direct = ref->direct;
     found->next = format_address(f, ref->level, true, ref->entry) | (ia & low_bits(found->shift));
     found->hpa = found->next;
     return true;
@@ -294,23 +379,52 @@ static void translate_to_itself(ia_t ia, struct found *found)
         .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
 }
 
-/* Stage s of the chain and the stages under it: one more recursion per table and for the data. */
-static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+/* What a leaf's rights are worth given the leaf under it: a TLB keeps both as one. */
+static uint32_t limit_rights(const struct stage *below, unsigned user, uint32_t rights,
+                             uint32_t below_rights)
 {
-    if (s == w->stages || !w->stage[s].format.levels)
-        translate_to_itself(ia, found);
-    else if (!translate_here(w, s, ia, kind, found, false))
-        return false;
-    if (s + 1 >= w->stages)
-        return true;
+    if (!below->format.levels)
+        return rights;
+    if (!stage_allows(below, KIND_READ | user, below_rights))
+        rights &= ~(uint32_t)MAY_READ;
+    if (!stage_allows(below, KIND_EXEC | user, below_rights))
+        rights &= ~(uint32_t)MAY_EXEC;
+    if (!stage_allows(below, KIND_WRITE | user, below_rights) || !(below_rights & LEAF_DIRTY))
+        rights &= ~(uint32_t)LEAF_DIRTY; /* a write walks again, and asks the stage below */
+    return rights;
+}
+
+/* What a stage's output becomes in the stages under it. */
+static bool translate_below(struct walk *w, unsigned s, unsigned kind, struct found *found)
+{
+    const struct stage *stage = &w->stage[s];
+    bool user = !stage->format.user_exec || found->rights & MAY_USER;
     struct found below;
-    if (!translate(w, s + 1, found->next, kind | KIND_USER, &below))
+    kind = (kind & KIND_OP) | (user ? KIND_USER : 0);
+    if (!translate(w, s, found->next, kind, &below)) {
+        if (w->refusal.depth == s && !w->refusal.on_table)
+            w->refusal.linear = found->rights;
         return false;
+    }
     if (found->leaf != WALK_NO_REF)
         w->ref[found->leaf].onward = below.leaf;
     found->hpa = below.hpa;
     found->shift = below.shift < found->shift ? below.shift : found->shift;
+    found->rights = limit_rights(stage, kind & KIND_USER, found->rights, below.rights);
     return true;
+}
+
+/* Stage s of the chain and the stages under it: one more recursion per table and for the data. */
+static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
+{
+    const struct format *f = &w->stage[s].format;
+    if (s == w->stages || !f->levels)
+        translate_to_itself(ia, found);
+    else if (s && ia >> f->ia_bits)
+        return refuse(w, s, REFUSED_NOT_PRESENT, f->levels, ia, kind, 0);
+    else if (!translate_here(w, s, ia, kind, found, false))
+        return false;
+    return s + 1 >= w->stages || found->direct || translate_below(w, s + 1, kind, found);
 }
 
 bool walk_may_go_alone(const struct walk *w)
@@ -328,6 +442,7 @@ static __attribute__((noinline)) bool read_alone(struct walk *w, ia_t ia, unsign
 bool walk_read(struct walk *w, ia_t ia, unsigned kind)
 {
     w->refs = 0;
+    w->to_log = 0;
     return w->alone ? read_alone(w, ia, kind) : translate(w, 0, ia, kind, &w->found);
 }
 
@@ -342,6 +457,8 @@ static void set_bits(struct walk *w, const struct ref *ref)
     if (!missing)
         return;
     mem_store(w->bus.mem, ref->at, entry, f->entry_bytes);
+    if (missing & f->dirty && w->log && ref->depth && ref->depth + 1u == w->stages)
+        mem_store(w->bus.mem, w->log->at + 8u * w->log->index--, ref->ia & ~low_bits(12), 8);
     if (missing & f->accessed)
         NOTE(w->tally, SET_ACCESSED, ref->depth, ref->level, 0, ref->at, entry);
     if (missing & f->dirty)
@@ -387,13 +504,14 @@ INLINE void keep_path(struct walk *w, const struct ref *ref, unsigned s, bool al
     const struct format *f = &w->stage[s].format;
     const struct ref *above = &w->ref[ref->parent];
     uint64_t offset = format_offset(f, ref->level, ref->ia);
-    uint32_t dirty = alone || known_dirty(w, ref->under) ? LEAF_DIRTY : 0;
+    uint32_t dirty = alone || (!ref->behind && known_dirty(w, ref->under)) ? LEAF_DIRTY : 0;
+    uint32_t direct = !alone && ref->direct ? TABLE_DIRECT : 0;
     bool held = s; /* stage 0 is walked once, and missed there; others again and again */
     if (w->lookaside->structure[s][above->level])
         insert_structure(w, s, above->level, page_number(f, above->level, ref->ia),
                          &(struct target){.hpa = ref->at - offset,
                                           .next = ref->table_ia - offset,
-                                          .rights = (above->rights & MAY_ALL) | dirty},
+                                          .rights = (above->rights & MAY_ALL) | dirty | direct},
                          held);
 }
 
@@ -407,12 +525,32 @@ static void fill_structure(struct walk *w, const struct ref *ref)
         refresh_structure(w, ref);
 }
 
+/* The way of this entry's table, which the stages below were asked for. */
+static void fill_nested(struct walk *w, const struct ref *ref)
+{
+    unsigned s = ref->depth + 1u;
+    const struct ref *leaf = &w->ref[ref->under];
+    if (!w->lookaside->nested[s])
+        return;
+    struct memo *memo = memo_at(w->lookaside, w->lookaside->nested[s]);
+    uint64_t tag = tag_of(w->space[s], 0, ref->table_ia >> NESTED_SHIFT);
+    uint32_t slot = memo_peek(memo, tag);
+    if (slot == MEMO_MISS)
+        slot = memo_insert(memo, tag);
+    memo_targets(memo)[slot] = (struct target){
+        .hpa = ref->at & ~low_bits(NESTED_SHIFT),
+        .next = ref->table_ia & ~low_bits(NESTED_SHIFT),
+        .rights = (leaf->rights & MAY_ALL) | (known_dirty(w, ref->under) ? LEAF_DIRTY : 0)};
+}
+
 void walk_commit(struct walk *w)
 {
     for (unsigned i = 0; i < w->refs; i++) {
         const struct ref *ref = &w->ref[i];
         if (ref->set)
             set_bits(w, ref);
+        if (!w->alone && ref->under != WALK_NO_REF)
+            fill_nested(w, ref);
         if (!w->alone)
             fill_structure(w, ref);
         else if (ref->parent != WALK_NO_REF)

@@ -9,7 +9,8 @@
  *
  * Modelled: n and m levels read n*m + n + m entries, three stages of four 124. Simplified: a
  * refused walk sets no A bit at all (the manual allows it in the entries above). Memory that is not
- * there reads as zero. Not modelled: speculative walks.
+ * there reads as zero. The nested TLB keeps the way of tables, not of data, whose way ends in the
+ * TLBs (Bhargava et al., ASPLOS 2008). Not modelled: speculative walks.
  * Source: Intel SDM vol. 3, 4.5 to 4.8, 28.2 (29.3 in later editions).
  */
 #ifndef CORE_WALK_H
@@ -33,6 +34,7 @@ struct ref {
     uint8_t server; /**< enum server */
     bool leaf;
     bool behind;     /**< reached past the stages below, which may still object to a write */
+    bool direct;     /**< agile paging: of a shadow table */
     uint32_t rights; /**< gathered from the top of its stage down to here */
     int16_t parent;  /**< the ref above it in the same stage, or WALK_NO_REF */
     int16_t under;   /**< the leaf below through which its address was translated, or WALK_NO_REF */
@@ -45,6 +47,9 @@ struct refusal {
     uint8_t depth, level; /**< of the refusing entry; for rights, the highest that withholds them */
     bool on_table;        /**< refused for a table of the stage above, not for its data */
     bool key;             /**< the protection key denies it, whatever else does */
+    bool no_linear;       /**< no linear address led here: a load of PDPTE registers */
+    uint8_t granted;      /**< MAY_* of all entries of its stage; 0 if one is not present */
+    uint32_t linear;      /**< second stages, for data: rights of the guest's own leaf */
     unsigned access;      /**< enum kind, as the refusing stage saw it */
     ia_t ia;              /**< the address that could not be translated, in that stage's space */
     uint64_t entry;
@@ -57,8 +62,17 @@ struct found {
     uint32_t rights; /**< of this stage's leaf: MAY_*, LEAF_* */
     uint8_t level;   /**< of this stage's leaf; 0: no levels */
     uint8_t shift;   /**< log2 bytes of the smallest page on the way */
+    bool direct;     /**< agile paging: the address is the host's already */
     int16_t leaf;    /**< ref of this stage's leaf, or WALK_NO_REF */
 };
+
+/** The page-modification log: pages whose D bit in a second stage went from 0 to 1. */
+struct page_log {
+    hpa_t at;       /**< of its 512 entries of 8 bytes; 0: off */
+    uint16_t index; /**< of the entry written next, from 511 down; beyond 511: full */
+};
+
+enum { PAGE_LOG_ENTRIES = 512 };
 
 /** One attempt. The caller fills the first part; walk_read the rest. */
 struct walk {
@@ -67,10 +81,12 @@ struct walk {
     struct bus bus;
     struct lookaside *lookaside; /**< NULL: peek */
     struct tally *tally;         /**< NULL exactly when lookaside is */
+    struct page_log *log;        /**< NULL: none, or peek */
     space_t space[STAGES_MAX];   /**< tags, by depth */
     bool alone; /**< the plain case: see walk_may_go_alone; false is right for any */
 
     unsigned refs;
+    unsigned to_log; /**< D bits that the commit will log */
     struct refusal refusal;
     struct found found;
     bool renewed; /**< a TLB entry was there, but had to be dropped or renewed */

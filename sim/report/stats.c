@@ -121,7 +121,7 @@ static void gather_vm(struct counts *c, const struct machine *m, unsigned number
     gather_tlbs(c, &t, &mmu->profile, f);
     gather_structures(c, &t, &mmu->profile, f);
     gather_walks(c, &t);
-    for (unsigned why = REFUSED_NOT + 1; why < REFUSALS; why++)
+    for (unsigned why = REFUSED_NOT + 1; why < REFUSED_LOG_FULL; why++)
         for (unsigned level = 0; level <= LEVELS_MAX; level++)
             c->faults[why] += t.count[SLOT(FAULT, 0, level, why)];
     gather_guest(c, vm, &t);
@@ -147,7 +147,7 @@ static void add_counts(struct counts *into, const struct counts *c)
         into->walks.stages = c->walks.stages;
     for (unsigned s = 0; s < SERVERS; s++)
         into->walks.served_by[s] += c->walks.served_by[s];
-    for (unsigned f = 0; f < REFUSALS; f++)
+    for (unsigned f = 0; f < REFUSED_LOG_FULL; f++)
         into->faults[f] += c->faults[f];
     into->tables.guest_bytes += c->tables.guest_bytes;
     into->tables.host_bytes += c->tables.host_bytes;

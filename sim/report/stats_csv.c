@@ -61,7 +61,7 @@ static void counts(const struct csv *csv, const struct counts *c)
     rows_of(csv, "tlb", c->tlb, c->n_tlb);
     rows_of(csv, "structure_caches", c->structure, c->n_structure);
     walks(csv, c);
-    for (unsigned f = REFUSED_NOT + 1; f < REFUSALS; f++)
+    for (unsigned f = REFUSED_NOT + 1; f < REFUSED_LOG_FULL; f++)
         row(csv, c->faults[f], "faults", refusal_name((enum refusal_kind)f), NULL, NULL);
     row(csv, 0, "exits", "total", NULL, NULL);
     row(csv, c->tables.guest_bytes, "tables", "guest_bytes", NULL, NULL);

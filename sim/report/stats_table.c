@@ -98,7 +98,7 @@ static void print_rest(FILE *out, const struct counts *c)
         [REFUSED_CANONICAL] = "address not canonical",
     };
     fputs("\nFaults\n", out);
-    for (unsigned f = REFUSED_NOT + 1; f < REFUSALS; f++)
+    for (unsigned f = REFUSED_NOT + 1; f < REFUSED_LOG_FULL; f++)
         if (c->faults[f] || f != REFUSED_CANONICAL)
             line(out, faults[f], c->faults[f], "");
     if (c->tables.guest_bytes) { /* a raw VM's are not counted */
