@@ -251,6 +251,8 @@ static int read_options(struct sweep *s)
         return EXIT_USAGE;
     if (!jobs || jobs > JOBS_MAX)
         return cli_usage(s->cli, "option '--jobs' is from 1 to %d", JOBS_MAX);
+    if (!*cli_value(s->cli, "o", "-"))
+        return cli_usage(s->cli, "-o needs the name of a file");
     s->jobs = (unsigned)jobs;
     return axes_read(&s->axes, s->cli);
 }
@@ -303,7 +305,7 @@ const struct command command_sweep = {
             "apart by scenario, settings and version. Files that a scenario names (traces,\n"
             "profiles) are not looked into: after changing one, use --force.\n\n"
             "JSON is an array of objects, with null for what is empty.\n\n"
-            "  nestwalk sweep lab.json --set /seed=1,2,3 --set /vms/0/memory=1GiB,2GiB -o a.csv",
+            "  nestwalk sweep lab.json --set /seed=1,2,3 --set /machine/cpus=1,2 -o lab.csv",
     .options = options,
     .least = 1,
     .most = 1,

@@ -93,6 +93,8 @@ run sweep "$SCRATCH/none.json" --set /seed=1
 ok "a scenario that is not there" exits 2 "$err" "none.json"
 run sweep "$zipf" --set /seed=1 -o "$SCRATCH/no/such/folder"
 ok "a file that can't be made" exits 2 "$err" "no/such/folder"
+run sweep "$zipf" --set /seed=1 -o ""
+ok "a file without a name" exits 2 "$err" "-o needs the name of a file"
 run sweep "$zipf" --set /seed=1,x -o "$SCRATCH/bad.csv"
 ok "a bad value leaves no file behind" test "$code" = 2 -a ! -e "$SCRATCH/bad.csv.part"
 run sweep "$zipf" --set /vms/0/memory=64KiB,64MiB --set /seed=1,2 --jobs 1
@@ -200,6 +202,26 @@ code=$?
 ok "SIGTERM: says how far it came" \
     exits 130 "$err" "interrupted with 0 of 3 combinations done; nothing is kept"
 ok "SIGTERM: leaves nothing" test ! -e "$SCRATCH/term.csv.part"
+
+begin "$SCRATCH/child.csv" 1
+if [ -n "$children" ]; then
+    kill -KILL "${children%% *}"
+    wait $pid
+    code=$?
+    ok "a run that is killed: says which" exits 3 "$err" "of 8, --set $accesses=" \
+        "$err" "its process was ended by signal 9" "$err" "child.csv.part keeps them"
+else
+    kill -KILL $pid
+    wait $pid 2>/dev/null
+    skip "a run that is killed: says which" "the system does not list child processes"
+fi
+sed 's/^mode,native$/mode,nativE/' "$SCRATCH/child.csv.part" >"$SCRATCH/broken"
+cp "$SCRATCH/broken" "$SCRATCH/child.csv.part"
+long -o "$SCRATCH/child.csv"
+ok "rows that were damaged are run again" cmp "$SCRATCH/child.csv" "$SCRATCH/long"
+printf 'nestwalk sw' >"$SCRATCH/head.csv.part"
+run sweep "$zipf" --set /seed=7,3 --set $accesses=1000,2000,3000 -o "$SCRATCH/head.csv"
+ok "ended before the first line was whole" cmp "$SCRATCH/head.csv" "$SCRATCH/first"
 
 begin "$SCRATCH/force.csv" 1
 kill -KILL $pid
