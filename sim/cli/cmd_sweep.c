@@ -23,7 +23,7 @@ struct sweep {
     struct live *live; /* [jobs], shared */
     unsigned jobs;
     unsigned next;      /* the first combination that nobody has begun */
-    unsigned todo, ran; /* combinations that were missing, and of those that are there now */
+    unsigned todo, ran; /* combinations that were missing, and those of them that are there now */
     uint64_t accesses;  /* of the runs that have ended */
     struct progress progress;
     int code;   /* of the failure that ended it all */
@@ -111,26 +111,30 @@ static void tick(void *self)
     progress_update(&s->progress, accesses, s->todo ? runs / s->todo : -1);
 }
 
-/* Loads all that are missing, so that a bad value is found before anything runs. */
+/* Loads them all, so that a bad value is found before anything runs and --force removes a file. */
 static bool check_all(struct sweep *s)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *memory = open_memstream(&text, &length);
-    unsigned combination;
+    unsigned n = s->axes.combinations, wrong = 0;
     bool good = true;
     progress_start(&s->progress, s->cli, "combinations checked");
-    for (s->next = 0; good && !cli_interrupted && next(s, &combination); s->todo++) {
+    for (unsigned i = 0; good && i < n && !cli_interrupted; i++) {
         struct scenario scenario;
-        progress_update(&s->progress, combination, (double)combination / s->axes.combinations);
-        good = variants_load(&s->variants, combination, &scenario, memory);
+        progress_update(&s->progress, i, (double)i / n);
+        good = variants_load(&s->variants, i, &scenario, memory);
         if (good)
             scenario_free(&scenario);
+        else
+            wrong = i;
     }
     progress_end(&s->progress);
     fclose(memory);
     if (!good)
-        blame(s, combination, text, length);
+        blame(s, wrong, text, length);
+    else if (cli_interrupted)
+        fputs("nestwalk sweep: interrupted before anything ran\n", stderr);
     free(text);
     return good;
 }
@@ -142,7 +146,7 @@ static bool run_all(struct sweep *s, struct err *err)
     s->live = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s->live == MAP_FAILED)
         return err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
-    s->next = 0;
+    s->todo = s->journal.n - s->journal.done;
     progress_start(&s->progress, s->cli, "accesses");
     bool good = workers_run(&workers, err);
     progress_end(&s->progress);
@@ -183,8 +187,6 @@ static int conclude(const struct sweep *s, bool nothing_ran)
 static int sweep(struct sweep *s)
 {
     struct err err = {0};
-    if (!check_all(s))
-        return EXIT_USAGE;
     if (s->journal.done && !s->cli->quiet)
         fprintf(stderr, "nestwalk sweep: %u of %u combinations are done; going on\n",
                 s->journal.done, s->journal.n);
@@ -225,18 +227,17 @@ static int sweep_to_output(struct sweep *s)
     s->rows = (struct rows){
         &s->axes, &s->journal, fingerprint(s),
         strcmp(cli_value(s->cli, "format", "csv"), "json") ? FORMAT_CSV : FORMAT_JSON, 0};
+    int code;
     enum standing standing = output_init(&s->output, s->cli, &s->rows, &err);
-    int code = standing == STANDING_DONE ? conclude(s, true) : EXIT_OK;
-    if (standing == STANDING_REFUSED)
+    if (standing == STANDING_DONE) {
+        code = conclude(s, true);
+    } else if (standing == STANDING_OPEN &&
+               journal_open(&s->journal, s->output.part, s->rows.fingerprint, s->axes.combinations,
+                            &err)) {
+        code = sweep(s);
+        journal_close(&s->journal, s->whole);
+    } else {
         code = cli_fail(s->cli, &err);
-    if (standing == STANDING_OPEN) {
-        if (journal_open(&s->journal, s->output.part, s->rows.fingerprint, s->axes.combinations,
-                         &err)) {
-            code = sweep(s);
-            journal_close(&s->journal, s->whole);
-        } else {
-            code = cli_fail(s->cli, &err);
-        }
     }
     output_fini(&s->output);
     return code;
@@ -269,7 +270,7 @@ static int run(struct cli *cli)
     }
     if (!code) {
         s.variants = (struct variants){cli->arguments[0], s.text, length, &s.axes, cli->color};
-        code = sweep_to_output(&s);
+        code = !check_all(&s) ? EXIT_USAGE : cli_interrupted ? EXIT_OK : sweep_to_output(&s);
     }
     diagnostics_free(&diagnostics);
     free(s.text);

@@ -137,6 +137,8 @@ echo "my notes" >"$SCRATCH/notes"
 run sweep "$zipf" --set /seed=1 -o "$SCRATCH/notes"
 ok "refuses a file that is no sweep" exits 2 "$err" "is not this sweep"
 ok "and leaves it" test "$(cat "$SCRATCH/notes")" = "my notes"
+run sweep "$zipf" --set /seed=1,x -o "$SCRATCH/notes" --force
+ok "--force with a bad value leaves it too" test "$code $(cat "$SCRATCH/notes")" = "2 my notes"
 run sweep "$zipf" --set /seed=1 -o "$SCRATCH/notes" --force
 ok "--force replaces it" test "$code $(column seed "$SCRATCH/notes")" = "0 0x1"
 
