@@ -206,6 +206,28 @@ void mmu_wrpkru(struct mmu *m, uint32_t value)
     NOTE(&m->tally, WRPKRU, 0, 0, 0, 0, value);
 }
 
+const char *mmu_execute(struct mmu *m, const struct bus *bus, const struct instruction *i)
+{
+    switch (i->name) {
+    case INSTRUCTION_INVLPG:
+        mmu_invlpg(m, i->gva);
+        return NULL;
+    case INSTRUCTION_INVPCID:
+        return mmu_invpcid(m, i->type, i->pcid, i->gva);
+    case INSTRUCTION_MOV_CR3:
+        return mmu_mov_cr3(m, bus, i->value);
+    case INSTRUCTION_MOV_CR0:
+        return mmu_mov_cr0(m, bus, i->value);
+    case INSTRUCTION_MOV_CR4:
+        return mmu_mov_cr4(m, bus, i->value);
+    case INSTRUCTION_WRMSR_EFER:
+        return mmu_wrmsr_efer(m, bus, i->value);
+    default:
+        mmu_wrpkru(m, (uint32_t)i->value);
+        return NULL;
+    }
+}
+
 /* ---- what the hypervisor does: SDM vol. 3, 28.3.3 ---- */
 
 void mmu_drop_all(struct mmu *m)

@@ -147,6 +147,26 @@ const char *mmu_wrmsr_efer(struct mmu *, const struct bus *, uint64_t value);
 /** WRPKRU; never faults here. */
 void mmu_wrpkru(struct mmu *, uint32_t value);
 
+/** An instruction that changes or invalidates translations, as a guest or a hypervisor sees it. */
+struct instruction {
+    enum instruction_name {
+        INSTRUCTION_INVLPG,
+        INSTRUCTION_INVPCID,
+        INSTRUCTION_MOV_CR3,
+        INSTRUCTION_MOV_CR0,
+        INSTRUCTION_MOV_CR4,
+        INSTRUCTION_WRMSR_EFER,
+        INSTRUCTION_WRPKRU
+    } name;
+    uint64_t value; /**< loaded into the register */
+    unsigned type;  /**< INVPCID */
+    uint16_t pcid;  /**< INVPCID */
+    gva_t gva;      /**< INVLPG, INVPCID */
+};
+
+/** Executes one of them: NULL, or what makes it a #GP. */
+const char *mmu_execute(struct mmu *, const struct bus *, const struct instruction *);
+
 /** INVEPT of @p type 1 (of the tables at @p root) or 2 (all). NULL, or what makes it fail. */
 const char *mmu_invept(struct mmu *, unsigned type, uint64_t root);
 

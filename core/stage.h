@@ -9,6 +9,7 @@
 
 #include "core/access.h"
 #include "core/format.h"
+#include "core/mem.h"
 
 /** What an access is, to a stage: operation, privilege and AC in four bits. */
 enum kind {
@@ -29,8 +30,9 @@ static inline unsigned kind_of(const struct access *access)
 
 struct stage {
     struct format format;
-    uint64_t root;     /**< of the top table, in the space of the stage below */
-    uint64_t top[4];   /**< PAE: the PDPTE registers, in place of a top table */
+    uint64_t root;         /**< of the top table, in the space of the stage below */
+    const struct mem *map; /**< no levels: where each frame is, see stage_map; NULL: identity */
+    uint64_t top[4];       /**< PAE: the PDPTE registers, in place of a top table */
     unsigned table_op; /**< KIND_READ or KIND_WRITE: what reading a table of the stage above is */
     bool npt;          /**< its hypervisor's processor reads PAE's top level in the walk */
     uint64_t
@@ -40,6 +42,19 @@ struct stage {
     uint16_t allow[KINDS];    /**< bit r: an access of this kind may use rights r (MAY_*) */
     uint16_t deny_key[KINDS]; /**< bit k: this kind may not use user pages of key k */
 };
+
+/**
+ * A stage without levels may have a map: a word of 8 bytes per frame of 4 KiB, the frame's address
+ * in the space below, and in its lowest bit whether there is one. Walking it reads no entry: it is
+ * how a hypervisor's own walk goes on from a guest's address.
+ */
+static inline bool stage_map(const struct stage *stage, ia_t ia, ia_t *next)
+{
+    uint64_t at = ia >> FRAME_SHIFT << 3;
+    uint64_t word = mem_holds(stage->map, at, 8) ? mem_load(stage->map, at, 8) : 0;
+    *next = (word & ~low_bits(FRAME_SHIFT)) | (ia & low_bits(FRAME_SHIFT));
+    return word & 1;
+}
 
 /** Whether the key of a leaf with @p rights denies @p kind. */
 static inline bool stage_key_denies(const struct stage *stage, unsigned kind, uint32_t rights)

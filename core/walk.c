@@ -372,11 +372,11 @@ INLINE bool translate_here(struct walk *w, unsigned s, ia_t ia, unsigned kind, s
     return true;
 }
 
-/* The identity: past the last stage, and for a stage without levels. */
-static void translate_to_itself(ia_t ia, struct found *found)
+/* Past the last stage, and for a stage without levels: the identity, or what its map says. */
+static void translate_to_itself(ia_t ia, uint8_t shift, struct found *found)
 {
     *found = (struct found){
-        .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = 63, .leaf = WALK_NO_REF};
+        .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = shift, .leaf = WALK_NO_REF};
 }
 
 /* What a leaf's rights are worth given the leaf under it: a TLB keeps both as one. */
@@ -418,8 +418,12 @@ static bool translate_below(struct walk *w, unsigned s, unsigned kind, struct fo
 static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found)
 {
     const struct format *f = &w->stage[s].format;
+    ia_t next = ia;
+    bool mapped = s < w->stages && w->stage[s].map;
+    if (mapped && !stage_map(&w->stage[s], ia, &next))
+        return refuse(w, s, REFUSED_NOT_PRESENT, 0, ia, kind, 0);
     if (s == w->stages || !f->levels)
-        translate_to_itself(ia, found);
+        translate_to_itself(next, mapped ? FRAME_SHIFT : 63, found);
     else if (s && ia >> f->ia_bits)
         return refuse(w, s, REFUSED_NOT_PRESENT, f->levels, ia, kind, 0);
     else if (!translate_here(w, s, ia, kind, found, false))
@@ -459,6 +463,8 @@ static void set_bits(struct walk *w, const struct ref *ref)
     mem_store(w->bus.mem, ref->at, entry, f->entry_bytes);
     if (missing & f->dirty && w->log && ref->depth && ref->depth + 1u == w->stages)
         mem_store(w->bus.mem, w->log->at + 8u * w->log->index--, ref->ia & ~low_bits(12), 8);
+    if (!w->tally)
+        return;
     if (missing & f->accessed)
         NOTE(w->tally, SET_ACCESSED, ref->depth, ref->level, 0, ref->at, entry);
     if (missing & f->dirty)
@@ -549,6 +555,8 @@ void walk_commit(struct walk *w)
         const struct ref *ref = &w->ref[i];
         if (ref->set)
             set_bits(w, ref);
+        if (!w->lookaside)
+            continue;
         if (!w->alone && ref->under != WALK_NO_REF)
             fill_nested(w, ref);
         if (!w->alone)

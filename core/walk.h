@@ -102,7 +102,8 @@ bool walk_may_go_alone(const struct walk *);
  */
 bool walk_read(struct walk *, ia_t ia, unsigned kind);
 
-/** Sets A and D where the walk noted, and fills structure caches. After walk_read was true. */
+/** Sets A and D where the walk noted, and fills structure caches, if there are any. After walk_read
+ * was true. */
 void walk_commit(struct walk *);
 
 #endif

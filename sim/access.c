@@ -1,7 +1,7 @@
 /* One access, completed: every page it touches translated, every refusal answered. */
-#include "sim/parts.h"
+#include "sim/hypervisor/technique.h"
 
-enum { ATTEMPTS = 8 /* beyond: the guest OS makes no progress, which is a bug of ours */ };
+enum { ATTEMPTS = 64 /* beyond: nobody makes progress, which is a bug of ours */ };
 
 static void set_fault(struct outcome *o, const struct mmu *mmu, const struct refusal *r, gva_t gva)
 {
@@ -16,28 +16,52 @@ static void set_fault(struct outcome *o, const struct mmu *mmu, const struct ref
         o->words = "the address is not canonical";
 }
 
-/* Has a refusal answered. True: repeat; false: it stands, and *o is what becomes of the access. */
-static bool answer(struct machine *m, struct vcpu *v, gva_t gva, const struct refusal *r,
-                   struct outcome *o)
+static void set_stop(struct machine *m, struct outcome *o)
 {
+    o->kind = OUTCOME_STOP;
+    o->words = m->err.text;
+}
+
+/* A fault that is the guest's own. True: its OS has removed the cause. */
+static bool guest_answers(struct door *door, gva_t gva, const struct refusal *r, struct outcome *o)
+{
+    struct machine *m = door->machine;
+    struct vcpu *v = door->vcpu;
     struct vm *vm = &m->vm[v->vm];
-    struct door door = {m, v};
-    struct port port = machine_port(&door);
+    struct port port = machine_port(door);
     mmu_page_fault(v->mmu, gva, r);
     set_fault(o, v->mmu, r, gva);
     if (vm->config->raw || r->kind == REFUSED_CANONICAL)
         return false;
-    switch (guest_fault(&vm->guest, &port, (unsigned)v->process, gva, r->access)) {
-    case ANSWER_RETRY:
-        return true;
-    case ANSWER_STUCK:
+    enum answer answer = guest_fault(&vm->guest, &port, (unsigned)v->process, gva, r->access);
+    door_settle(door);
+    if (answer == ANSWER_STUCK) {
         machine_stop(m, EXIT_NO, "the VM is out of memory: give it more, or let it reclaim");
-        o->kind = OUTCOME_STOP;
-        o->words = m->err.text;
+        set_stop(m, o);
+    }
+    m->signals += answer == ANSWER_SIGNAL;
+    return answer == ANSWER_RETRY && !m->err.code;
+}
+
+/* Has a refusal answered. True: repeat; false: it stands, and *o is what becomes of the access. */
+static bool answer(struct machine *m, struct vcpu *v, const struct access *a,
+                   const struct refusal *r, struct outcome *o)
+{
+    const struct technique *technique = technique_of(m->vm[v->vm].config->mode);
+    struct door door = {m, v};
+    struct refusal guest;
+    struct vm_exit exit;
+    switch (technique->refused(&door, a, r, &guest, &exit)) {
+    case REMEDY_FAULT:
+        return guest_answers(&door, a->gva, &guest, o);
+    case REMEDY_EXIT:
+        *o = (struct outcome){.kind = OUTCOME_EXIT, .exit = exit};
+        return false;
+    case REMEDY_STOP:
+        set_stop(m, o);
         return false;
     default:
-        m->signals++;
-        return false;
+        return !m->err.code;
     }
 }
 
@@ -48,7 +72,7 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
     struct bus bus = machine_bus(m);
     bool allowed = !begun && mmu_translate(v->mmu, &bus, a, false, w), faulted = false;
     for (unsigned attempt = 1; !allowed; attempt++) {
-        bool repeat = answer(m, v, a->gva, &w->refusal, o);
+        bool repeat = answer(m, v, a, &w->refusal, o);
         if (watcher)
             watcher->attempt(watcher->self, w, repeat);
         if (!repeat || attempt == ATTEMPTS) {

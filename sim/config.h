@@ -12,10 +12,48 @@
 #include "core/control.h"
 #include "core/format.h"
 #include "core/profile.h"
+#include "core/second_stage.h"
 #include "sim/workload/generator.h"
 
-enum mode { MODE_NATIVE, MODE_SHADOW, MODE_NESTED, MODE_DIRECT, MODES };
-#define MODE_WORDS "native", "shadow", "nested", "direct"
+enum mode {
+    MODE_NATIVE,
+    MODE_SHADOW,
+    MODE_NESTED,
+    MODE_DIRECT,
+    MODE_AGILE,       /**< shadow tables above, the guest's own below */
+    MODE_THREE_STAGE, /**< a hypervisor in a VM, all three dimensions walked by the processor */
+    MODE_COLLAPSED,   /**< the same, its two second stages collapsed into one */
+    MODES
+};
+#define MODE_WORDS "native", "shadow", "nested", "direct", "agile", "three-stage", "collapsed"
+
+/** How a shadow follows the guest's tables. */
+enum shadow_policy {
+    SHADOW_KVM,   /**< leaves may go out of sync, upper levels are write-protected */
+    SHADOW_TRACE, /**< every write to a shadowed table exits */
+    SHADOW_VTLB,  /**< no write exits; the shadow is a TLB in software */
+    SHADOW_POLICIES
+};
+#define SHADOW_POLICY_WORDS "kvm", "trace", "vtlb"
+
+struct shadow_config {
+    enum shadow_policy policy;
+    uint32_t prefetch; /**< entries filled around one that is; 0: none */
+    uint32_t flood; /**< writes to an upper table without its use until it is dropped; 0: never */
+    uint64_t pages; /**< shadow tables at most; 0: 2 % of the VM's pages, and at least 64 */
+};
+
+struct direct_config {
+    uint32_t batch; /**< updates that one hypercall carries */
+};
+
+/** Where agile paging changes from shadow to nested. */
+struct agile_config {
+    int8_t
+        shadow_levels; /**< fixed: levels from the top that are shadowed; -1: by what is written */
+    uint32_t writes;   /**< writes to a table within an interval that make it nested */
+    uint64_t interval; /**< accesses between two looks for tables that are quiet again */
+};
 
 /** Page replacement of the guest OS, when its memory is bounded. */
 enum reclaim_policy {
@@ -70,9 +108,27 @@ struct preload_config {
     uint64_t length;
 };
 
+/** Tables of a second stage given by hand. */
+struct second_stage_raw {
+    bool given;
+    uint64_t pointer; /**< EPTP or nCR3 */
+    const struct image_config *images;
+    unsigned n_images; /**< their addresses are hpa */
+};
+
 struct vm_config {
     const char *name;
     enum mode mode;
+    enum second_stage second_stage;
+    uint32_t page_share[4]; /**< by level: how much of memory such pages map, of 1000 */
+    bool no_accessed_dirty; /**< EPT without A and D */
+    bool page_log;          /**< EPT with its page-modification log */
+    bool no_vpid;           /**< exits and entries drop the VM's translations */
+    bool mode_based_execute, no_execute_only, advanced_information; /**< EPT: see core */
+    struct second_stage_raw second_stage_raw;
+    struct shadow_config shadow;
+    struct direct_config direct;
+    struct agile_config agile;
     uint64_t memory; /**< bytes */
     unsigned vcpus;
     enum paging paging;
@@ -112,6 +168,8 @@ struct machine_config {
     X(mov_cr4, "MOV to CR4 of value")                                                              \
     X(wrmsr_efer, "WRMSR of value to EFER")                                                        \
     X(wrpkru, "WRPKRU of value")                                                                   \
+    X(invept, "the hypervisor's INVEPT of type 1 (the VM's second stage) or 2 (all)")              \
+    X(invvpid, "the hypervisor's INVVPID of type 0 to 3, with vpid and gva")                       \
     X(map, "the process maps size bytes at gva")                                                   \
     X(unmap, "the process unmaps size bytes at gva")                                               \
     X(protect, "the process changes the rights of size bytes at gva")                              \
@@ -135,8 +193,8 @@ struct script_item {
     gpa_t gpa;       /**< store, dump */
     unsigned size;   /**< store: 1, 2, 4 or 8 */
     uint64_t length; /**< map, unmap, protect: bytes; dump: words; run: accesses */
-    unsigned type;   /**< invpcid */
-    uint16_t pcid;   /**< invpcid */
+    unsigned type;   /**< invpcid, invept, invvpid */
+    uint16_t pcid;   /**< invpcid; invvpid: the VPID, 0: the VM's own */
     struct map_config map;
     bool at_access; /**< placed before the workloads' access number `at` */
     bool at_time;   /**< placed when the clock reaches `at` microseconds */

@@ -1,37 +1,60 @@
 /*
- * The native port: what a guest OS's acts do to a machine without a hypervisor. A gpa is the hpa.
+ * The port of a guest OS: what its acts do to the machine, as the mode of its VM has it.
  */
 #include <assert.h>
 
-#include "sim/parts.h"
+#include "sim/hypervisor/technique.h"
+
+static const struct technique *technique_here(const struct door *door)
+{
+    return technique_of(door->machine->vm[door->vcpu->vm].config->mode);
+}
+
+const char *door_execute(struct door *door, const struct instruction *instruction)
+{
+    return technique_here(door)->execute(door, instruction);
+}
+
+void door_store(struct door *door, gpa_t at, uint64_t value, unsigned size)
+{
+    technique_here(door)->store(door, at, value, size, 0);
+}
+
+void door_settle(struct door *door)
+{
+    const struct technique *technique = technique_here(door);
+    if (technique->settle)
+        technique->settle(door);
+}
 
 static uint64_t port_load(void *self, gpa_t at, unsigned size)
 {
-    const struct door *door = self;
-    return mem_load(&door->machine->mem, at, size);
+    return technique_here(self)->load(self, at, size);
 }
 
 static void port_store(void *self, gpa_t at, uint64_t value, unsigned size, unsigned level)
 {
-    const struct door *door = self;
-    mem_store(&door->machine->mem, at, value, size);
+    struct door *door = self;
+    technique_here(door)->store(door, at, value, size, level); /* else the machine stops */
     if (door->machine->billed)
         NOTE(&door->vcpu->mmu->tally, GUEST_STORE, 0, level, 0, at, value);
 }
 
 static void port_zero(void *self, gpa_t at, uint64_t bytes)
 {
-    struct machine *m = ((const struct door *)self)->machine;
+    const struct door *door = self;
+    struct machine *m = door->machine;
     static const uint8_t zeroes[64];
-    for (uint64_t done = 0; done < bytes;) {
-        if (!((at + done) & (FRAME_BYTES - 1)) && bytes - done >= FRAME_BYTES) {
-            mem_clear_frame(&m->mem, at + done);
-            done += FRAME_BYTES;
-        } else { /* textbook pages are smaller than a frame */
-            uint64_t part = bytes - done < sizeof zeroes ? bytes - done : sizeof zeroes;
-            mem_write(&m->mem, at + done, zeroes, part);
-            done += part;
-        }
+    hpa_t host;
+    for (uint64_t done = 0, part; done < bytes; done += part) {
+        bool whole = !((at + done) & (FRAME_BYTES - 1)) && bytes - done >= FRAME_BYTES;
+        part = whole ? FRAME_BYTES : bytes - done < sizeof zeroes ? bytes - done : sizeof zeroes;
+        if (!vm_reach(m, door->vcpu->vm, at + done, &host))
+            continue; /* what has no frame is zero */
+        if (whole)
+            mem_clear_frame(&m->mem, host);
+        else /* textbook pages are smaller than a frame */
+            mem_write(&m->mem, host, zeroes, part);
     }
 }
 
@@ -39,66 +62,70 @@ static void port_invlpg(void *self, gva_t gva)
 {
     const struct door *door = self;
     struct machine *m = door->machine;
-    for (unsigned i = 0; m->billed && i < m->n_vcpus; i++)
+    for (unsigned i = 0; m->billed && i < m->n_vcpus; i++) {
+        struct door there = {m, &m->vcpu[i]};
         if (m->vcpu[i].vm == door->vcpu->vm)
-            mmu_invlpg(m->vcpu[i].mmu, gva);
+            door_execute(&there, &(struct instruction){.name = INSTRUCTION_INVLPG, .gva = gva});
+    }
 }
 
 static void port_mov_cr3(void *self, uint64_t value)
 {
-    const struct door *door = self;
-    struct bus bus = machine_bus(door->machine);
-    const char *fault = mmu_mov_cr3(door->vcpu->mmu, &bus, value);
+    const struct instruction load = {.name = INSTRUCTION_MOV_CR3, .value = value};
+    const char *fault = door_execute(self, &load);
     assert(!fault);
     (void)fault;
 }
 
 static void port_mov_cr4(void *self, uint64_t value)
 {
-    const struct door *door = self;
-    struct bus bus = machine_bus(door->machine);
-    mmu_mov_cr4(door->vcpu->mmu, &bus, value);
+    door_execute(self, &(struct instruction){.name = INSTRUCTION_MOV_CR4, .value = value});
 }
 
 static void port_invpcid(void *self, unsigned type, uint16_t pcid, gva_t gva)
 {
-    const struct door *door = self;
-    mmu_invpcid(door->vcpu->mmu, type, pcid, gva);
+    const struct instruction invpcid = {
+        .name = INSTRUCTION_INVPCID, .type = type, .pcid = pcid, .gva = gva};
+    door_execute(self, &invpcid);
 }
 
-/* Natively there is no hypervisor to call. */
+/* No hypervisor offers calls to this guest OS beside those behind its stores. */
 static uint64_t port_hypercall(void *self, unsigned number, const uint64_t *words, unsigned n)
 {
     (void)self, (void)number, (void)words, (void)n;
     return UINT64_MAX;
 }
 
-static void copy(struct mem *to, hpa_t to_at, const struct mem *from, hpa_t from_at, uint64_t bytes)
+/* Moves a page between a VM's memory and its backing store, in pieces that lie in one frame. */
+static void move_page(struct door *door, gpa_t gpa, uint64_t slot, uint64_t bytes, bool in)
 {
+    struct machine *m = door->machine;
+    struct mem *disk = &m->vm[door->vcpu->vm].disk;
     uint8_t buffer[512];
-    for (uint64_t done = 0; done < bytes; done += sizeof buffer) {
-        uint64_t part = bytes - done < sizeof buffer ? bytes - done : sizeof buffer;
-        mem_read(from, from_at + done, buffer, part);
-        mem_write(to, to_at + done, buffer, part);
+    if (!mem_holds(disk, slot * bytes, bytes)) {
+        disk->exhausted |= !in;
+        return;
+    }
+    for (uint64_t done = 0, part; done < bytes; done += part) {
+        part = bytes - done < sizeof buffer ? bytes - done : sizeof buffer;
+        if (in) {
+            mem_read(disk, slot * bytes + done, buffer, part);
+            vm_write(door, gpa + done, buffer, part);
+        } else {
+            vm_read(m, door->vcpu->vm, gpa + done, buffer, part);
+            mem_write(disk, slot * bytes + done, buffer, part);
+        }
     }
 }
 
 static void port_page_out(void *self, gpa_t from, uint64_t slot, uint64_t bytes)
 {
-    const struct door *door = self;
-    struct mem *disk = &door->machine->vm[door->vcpu->vm].disk;
-    if (mem_holds(disk, slot * bytes, bytes))
-        copy(disk, slot * bytes, &door->machine->mem, from, bytes);
-    else
-        disk->exhausted = true;
+    move_page(self, from, slot, bytes, false);
 }
 
 static void port_page_in(void *self, gpa_t to, uint64_t slot, uint64_t bytes)
 {
-    const struct door *door = self;
-    struct mem *disk = &door->machine->vm[door->vcpu->vm].disk;
-    if (mem_holds(disk, slot * bytes, bytes))
-        copy(&door->machine->mem, to, disk, slot * bytes, bytes);
+    move_page(self, to, slot, bytes, true);
 }
 
 static void port_tell(void *self, unsigned event, gva_t gva, uint64_t value)
@@ -108,7 +135,7 @@ static void port_tell(void *self, unsigned event, gva_t gva, uint64_t value)
         tally_note(&door->vcpu->mmu->tally, event, gva, value);
 }
 
-const struct port_ops native_port = {
+const struct port_ops door_port = {
     .load = port_load,
     .store = port_store,
     .zero = port_zero,

@@ -4,13 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/parts.h"
+#include "sim/hypervisor/technique.h"
 #include "sim/workload/trace.h"
 
 void machine_stop(struct machine *m, enum exit_code code, const char *words)
 {
     if (!m->err.code)
         err_set(&m->err, code, "%s", words);
+}
+
+bool machine_runs(enum mode mode)
+{
+    return technique_of(mode) != NULL;
 }
 
 /* ---- what clones share ---- */
@@ -79,13 +84,29 @@ static struct shared *new_shared(const struct machine_config *config, struct sou
 
 /* ---- building ---- */
 
-static struct mmu *new_mmu(const struct machine_config *config, unsigned number)
+/* Stages that the processor walks, the guest's included. */
+static unsigned stages_of(enum mode mode)
 {
-    size_t bytes = mmu_bytes(&config->profile, 1);
+    static const uint8_t stages[MODES] = {
+        [MODE_NATIVE] = 1, [MODE_SHADOW] = 1,      [MODE_NESTED] = 2,   [MODE_DIRECT] = 1,
+        [MODE_AGILE] = 2,  [MODE_THREE_STAGE] = 3, [MODE_COLLAPSED] = 2};
+    return stages[mode];
+}
+
+/* Spaces under a guest's physical memory. */
+static unsigned spaces_below(enum mode mode)
+{
+    return mode == MODE_NATIVE ? 0 : mode == MODE_THREE_STAGE || mode == MODE_COLLAPSED ? 2 : 1;
+}
+
+static struct mmu *new_mmu(const struct machine_config *config, enum mode mode, unsigned number)
+{
+    unsigned stages = stages_of(mode);
+    size_t bytes = mmu_bytes(&config->profile, stages);
     struct mmu *mmu = aligned_alloc(16, bytes);
     if (mmu) {
         memset(mmu, 0, bytes);
-        mmu_init(mmu, &config->profile, 1, (uint16_t)number, config->seed + 0x100 + number);
+        mmu_init(mmu, &config->profile, stages, (uint16_t)number, config->seed + 0x100 + number);
     }
     return mmu;
 }
@@ -111,7 +132,7 @@ static bool make_vcpus(struct machine *m, const struct machine_config *config)
         return false;
     for (unsigned v = 0, at = 0; v < config->n_vms; v++)
         for (unsigned i = 0; i < config->vms[v].vcpus; i++, at++) {
-            m->vcpu[at] = (struct vcpu){.mmu = new_mmu(config, at),
+            m->vcpu[at] = (struct vcpu){.mmu = new_mmu(config, config->vms[v].mode, at),
                                         .vm = v,
                                         .number = i,
                                         .feed = i,
@@ -144,13 +165,24 @@ static struct format guest_format(const struct vm_config *config, const struct p
                           : format_textbook(&config->geometry);
 }
 
+/* What is under a VM's physical memory. A hypervisor in a VM has as much to give as its guest. */
+static bool make_spaces(struct vm *vm)
+{
+    uint64_t bytes = vm->config->memory;
+    vm->below = spaces_below(vm->config->mode);
+    for (unsigned depth = 1; depth <= vm->below; depth++, bytes = vm->middle.top)
+        if (frames_init(&vm->middle, FRAME_BYTES, 2 * bytes), !p2m_init(&vm->p2m[depth], bytes))
+            return false;
+    return true;
+}
+
 static bool make_vm(struct machine *m, unsigned number, unsigned *phase)
 {
     const struct machine_config *config = m->shared->config;
     struct vm *vm = &m->vm[number];
     vm->config = &config->vms[number];
     struct format format = guest_format(vm->config, &config->profile);
-    return make_feeds(m, vm, phase, config->seed + 0x1000000 * (number + 1u)) &&
+    return make_spaces(vm) && make_feeds(m, vm, phase, config->seed + 0x1000000 * (number + 1u)) &&
            guest_init(&vm->guest, vm->config, &format) &&
            (!vm->config->reclaim || mem_init(&vm->disk, (uint64_t)1 << 40));
 }
@@ -187,18 +219,20 @@ static bool preload(struct machine *m, struct vcpu *v, const struct preload_conf
 static bool set_up_raw(struct machine *m, struct vcpu *v, struct err *err)
 {
     const struct vm_config *config = m->vm[v->vm].config;
-    struct bus bus = machine_bus(m);
+    struct door door = {m, v};
     for (unsigned i = 0; i < config->n_images; i++) {
         const struct image_config *image = &config->images[i];
-        if (!mem_holds(&m->mem, image->gpa, image->length))
-            return err_set(err, EXIT_USAGE, "vm %s: an image lies beyond the memory", config->name);
-        mem_write(&m->mem, image->gpa, image->bytes, image->length);
+        if (!vm_holds(m, v->vm, image->gpa, image->length) ||
+            !vm_write(&door, image->gpa, image->bytes, image->length))
+            return err_set(err, EXIT_USAGE,
+                           "vm %s: an image lies where the VM has no memory, at 0x%llx",
+                           config->name, (unsigned long long)image->gpa);
     }
     if (!config->paging && config->geometry.levels) {
         mmu_set_textbook(v->mmu, &config->geometry, config->registers.cr3);
         return true;
     }
-    const char *fault = mmu_set_registers(v->mmu, &bus, &config->registers);
+    const char *fault = technique_of(config->mode)->reset(&door, &config->registers);
     return !fault || err_set(err, EXIT_USAGE, "vm %s: registers: %s", config->name, fault);
 }
 
@@ -208,10 +242,9 @@ static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
     struct vm *vm = &m->vm[v->vm];
     struct door door = {m, v};
     struct port port = machine_port(&door);
-    struct bus bus = machine_bus(m);
     if (vm->config->paging) {
         struct registers registers = guest_registers(vm->config, &v->mmu->profile);
-        const char *fault = mmu_set_registers(v->mmu, &bus, &registers);
+        const char *fault = technique_of(vm->config->mode)->reset(&door, &registers);
         if (fault)
             return err_set(err, EXIT_USAGE, "vm %s: %s", vm->config->name, fault);
     } else {
@@ -224,8 +257,27 @@ static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
     return v->number >= vm->config->n_processes || schedule_switch(m, v, v->number);
 }
 
+/* What each VM's mode needs before there is anything in its memory. */
+static bool prepare(struct machine *m, struct err *err)
+{
+    for (unsigned v = 0; v < m->n_vms; v++) {
+        const struct technique *technique = technique_of(m->vm[v].config->mode);
+        if (!technique)
+            return err_set(err, EXIT_USAGE, "vm %s: mode %s can't run in this version",
+                           m->vm[v].config->name, mode_name(m->vm[v].config->mode));
+        if (!technique->prepare(m, v, err)) {
+            if (!err->code)
+                *err = m->err;
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool set_up(struct machine *m, struct err *err)
 {
+    if (!prepare(m, err))
+        return false;
     for (unsigned i = 0; i < m->n_vcpus; i++) {
         struct vcpu *v = &m->vcpu[i];
         const struct vm_config *config = m->vm[v->vm].config;
@@ -237,6 +289,7 @@ static bool set_up(struct machine *m, struct err *err)
                 return err_set(err, EXIT_USAGE,
                                "vm %s: preload %u: the cache has no such set or way", config->name,
                                p);
+        door_settle(&(struct door){m, v});
         tally_reset(&v->mmu->tally);
     }
     m->billed = true;
@@ -253,8 +306,8 @@ static bool build(struct machine *m, const struct machine_config *config, struct
     if (!(m->shared = new_shared(config, traces, err)))
         return err->code ? false : err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
     m->vm = calloc(config->n_vms, sizeof *m->vm);
-    bool done =
-        m->vm && mem_init(&m->mem, config->memory) && make_llc(m, config) && make_vcpus(m, config);
+    bool done = m->vm && mem_init(&m->mem, config->memory) && host_init(&m->host, config->memory) &&
+                make_llc(m, config) && make_vcpus(m, config);
     for (unsigned v = 0; done && v < config->n_vms; v++, m->n_vms++)
         done = make_vm(m, v, &phase);
     if (!done)
@@ -291,7 +344,11 @@ void machine_free(struct machine *m)
         guest_fini(&m->vm[i].guest);
         free(m->vm[i].feeds);
         mem_fini(&m->vm[i].disk);
+        for (unsigned depth = 1; depth <= m->vm[i].below; depth++)
+            p2m_fini(&m->vm[i].p2m[depth]);
+        frames_fini(&m->vm[i].middle);
     }
+    host_fini(&m->host);
     if (m->shared)
         release_shared(m->shared);
     mem_fini(&m->mem);
@@ -333,6 +390,9 @@ static bool clone_vms(struct machine *clone, const struct machine *m)
         const struct vm *from = &m->vm[clone->n_vms];
         done &= guest_unshare(&vm->guest);
         done &= mem_clone(&vm->disk, &from->disk) || !from->disk.regions;
+        done &= frames_unshare(&vm->middle);
+        for (unsigned depth = 1; depth <= from->below; depth++)
+            done &= p2m_clone(&vm->p2m[depth], &from->p2m[depth]);
         vm->feeds = copy_of(from->feeds, (from->n_feeds + 1) * sizeof *from->feeds);
         done &= vm->feeds != NULL;
     }
@@ -351,8 +411,9 @@ struct machine *machine_clone(const struct machine *m)
     clone->n_vms = 0;
     clone->shared->owners++;
     clone->llc = m->llc ? copy_of(m->llc, m->llc->bytes) : NULL;
-    if (mem_clone(&clone->mem, &m->mem) && (clone->llc || !m->llc) && clone_vcpus(clone, m) &&
-        clone_vms(clone, m))
+    bool memory = host_clone(&clone->host, &m->host);
+    if (memory & mem_clone(&clone->mem, &m->mem) && (clone->llc || !m->llc) &&
+        clone_vcpus(clone, m) && clone_vms(clone, m))
         return clone;
     machine_free(clone);
     return NULL;
@@ -376,10 +437,9 @@ void machine_watch(struct machine *m, const struct sink *sink)
 
 bool machine_dump(const struct machine *m, unsigned vm, gpa_t gpa, uint64_t *words, uint64_t count)
 {
-    (void)vm; /* native: one VM, whose memory is the machine's */
-    if (count > m->mem.bytes / 8 || !mem_holds(&m->mem, gpa, count * 8))
+    if (count > UINT64_MAX / 8 || !vm_holds(m, vm, gpa, count * 8))
         return false;
-    mem_read(&m->mem, gpa, words, count * 8);
+    vm_read(m, vm, gpa, words, count * 8);
     return true;
 }
 

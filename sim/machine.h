@@ -18,11 +18,16 @@
 #include "sim/config.h"
 #include "sim/err.h"
 #include "sim/guest/guest.h"
+#include "sim/hypervisor/host.h"
+#include "sim/hypervisor/p2m.h"
 #include "sim/workload/feed.h"
+
+/** Whether VMs of a mode can run. */
+bool machine_runs(enum mode);
 
 /** What became of one access or verb. */
 struct outcome {
-    enum { OUTCOME_OK, OUTCOME_FAULT, OUTCOME_STOP } kind;
+    enum { OUTCOME_OK, OUTCOME_FAULT, OUTCOME_EXIT, OUTCOME_STOP } kind;
     gpa_t gpa;
     hpa_t hpa;
     uint64_t value; /**< read */
@@ -33,6 +38,12 @@ struct outcome {
     unsigned level; /**< of the refusing entry */
     enum refusal_kind why;
     const char *words; /**< of a #GP or a stop: which rule */
+    struct vm_exit {
+        enum exit_reason reason;
+        bool has_qualification;
+        uint64_t qualification;
+        uint64_t address; /**< gpa, or gva where there is none */
+    } exit;               /**< that the hypervisor can't answer */
 };
 
 struct vcpu {
@@ -49,8 +60,13 @@ struct vm {
     struct guest guest; /**< unused in a raw VM */
     struct feed *feeds; /**< n_feeds; owned */
     unsigned n_feeds;
-    struct mem disk;  /**< the backing store of the guest */
-    uint64_t touches; /**< pages accessed, with reclaim: the index into the future */
+    struct mem disk; /**< the backing store of the guest */
+    unsigned below;  /**< spaces under the guest's physical memory: 0 natively, 1, or 2 */
+    struct p2m p2m[STAGES_MAX];                      /**< [depth], 1 to below: what is under each */
+    struct second_stage_controls second[STAGES_MAX]; /**< [depth]: the processor's second stages */
+    struct frames middle; /**< memory of a hypervisor that is in a VM itself */
+    uint64_t host_tables; /**< bytes of tables that hypervisors made for it */
+    uint64_t touches;     /**< pages accessed, with reclaim: the index into the future */
 };
 
 /** When reclaim is OPT: for each touch of a page, when that page is touched next. */
@@ -65,6 +81,7 @@ struct shared; /**< configuration, tables and sources that clones share */
 struct machine {
     struct shared *shared;
     struct mem mem;
+    struct host host; /**< whose frames are whose; unused without a hypervisor */
     struct memo *llc; /**< one block; owned; NULL: none */
     struct vcpu *vcpu;
     unsigned n_vcpus;

@@ -3,7 +3,8 @@
  * What the machine's own files share with each other and with nobody else.
  *
  * machine.c: its life; door.c: the port; schedule.c: whose access is next; access.c: one access,
- * completed; script.c: one script item; foresee.c: the future, for OPT.
+ * completed; script.c: one script item; foresee.c: the future, for OPT; hypervisor/: what each mode
+ * does behind the port and when a walk refuses.
  */
 #ifndef SIM_PARTS_H
 #define SIM_PARTS_H
@@ -26,7 +27,7 @@ struct door {
     struct vcpu *vcpu;
 };
 
-extern const struct port_ops native_port;
+extern const struct port_ops door_port;
 
 static inline struct bus machine_bus(struct machine *m)
 {
@@ -35,7 +36,7 @@ static inline struct bus machine_bus(struct machine *m)
 
 static inline struct port machine_port(struct door *door)
 {
-    return (struct port){.ops = &native_port, .self = door};
+    return (struct port){.ops = &door_port, .self = door};
 }
 
 /** Watches the attempts of one access, for `walk`. */
@@ -62,6 +63,15 @@ void access_complete(struct machine *, struct vcpu *, const struct access *, boo
 
 /** A page was touched while a clone runs ahead, to foresee. False: no memory. */
 bool foresee_touch(struct foresight *, unsigned process, uint64_t page);
+
+/** Executes an instruction as the VM's mode has it. NULL, or what makes it a #GP. */
+const char *door_execute(struct door *, const struct instruction *);
+
+/** The guest writes a word that lies in one frame, of no table that it tells of. */
+void door_store(struct door *, gpa_t, uint64_t value, unsigned size);
+
+/** The guest OS goes back to its program: see technique.settle. */
+void door_settle(struct door *);
 
 /** Loads a process's tables if they are not. False: no memory; m->err says so. */
 bool schedule_switch(struct machine *, struct vcpu *, unsigned process);

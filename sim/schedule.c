@@ -25,7 +25,7 @@ bool schedule_switch(struct machine *m, struct vcpu *v, unsigned process)
     if (v->process >= 0 && m->billed)
         NOTE(&v->mmu->tally, SWITCH, 0, 0, 0, 0, process);
     v->process = (int)process;
-    native_port.mov_cr3(&door, root);
+    door_port.mov_cr3(&door, root);
     return true;
 }
 
@@ -91,6 +91,7 @@ static void guest_event(struct machine *m, struct vcpu *v, unsigned process, con
         done = guest_exit(g, &port, process);
         v->process = -1;
     }
+    door_settle(&door);
     if (!done)
         machine_stop(m, EXIT_ENVIRONMENT, "this computer is out of memory");
 }

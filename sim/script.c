@@ -1,7 +1,7 @@
 /* Script items: one access, one instruction, one act of the guest OS. */
 #include <string.h>
 
-#include "sim/parts.h"
+#include "sim/hypervisor/technique.h"
 
 static void gp(struct outcome *o, const char *words)
 {
@@ -64,49 +64,61 @@ static void do_access(struct machine *m, struct vcpu *v, const struct script_ite
 static void do_store(struct machine *m, struct vcpu *v, const struct script_item *item,
                      struct outcome *o)
 {
-    if (!mem_holds(&m->mem, item->gpa, item->size)) {
+    struct door door = {m, v};
+    if (!vm_holds(m, v->vm, item->gpa, item->size)) {
         stopped(o, "store: no memory at that gpa");
         return;
     }
-    mem_write(&m->mem, item->gpa, &item->value, item->size);
+    gpa_t last = item->gpa + item->size - 1;
+    if ((item->gpa ^ last) >> FRAME_SHIFT) /* over a frame's edge, byte by byte */
+        for (unsigned i = 0; i < item->size; i++)
+            door_store(&door, item->gpa + i, item->value >> 8 * i, 1);
+    else
+        door_store(&door, item->gpa, item->value, item->size);
     NOTE(&v->mmu->tally, GUEST_STORE, 0, 0, 0, item->gpa, item->value);
 }
 
-/* Instructions that load a control register or invalidate. */
+/* Instructions of the guest that load a control register or invalidate. */
 static void do_instruction(struct machine *m, struct vcpu *v, const struct script_item *item,
                            struct outcome *o)
 {
-    struct bus bus = machine_bus(m);
-    const char *fault = NULL;
-    switch (item->verb) {
-    case VERB_invlpg:
-        mmu_invlpg(v->mmu, item->access.gva);
-        break;
-    case VERB_invpcid:
-        if (!profile_has(&v->mmu->profile, FEATURE_invpcid)) {
-            *o = (struct outcome){
-                .kind = OUTCOME_FAULT, .vector = 6, .words = "the machine has no INVPCID"};
-            return;
-        }
-        fault = mmu_invpcid(v->mmu, item->type, item->pcid, item->access.gva);
-        break;
-    case VERB_mov_cr3:
-        fault = mmu_mov_cr3(v->mmu, &bus, item->value);
-        break;
-    case VERB_mov_cr0:
-        fault = mmu_mov_cr0(v->mmu, &bus, item->value);
-        break;
-    case VERB_mov_cr4:
-        fault = mmu_mov_cr4(v->mmu, &bus, item->value);
-        break;
-    case VERB_wrmsr_efer:
-        fault = mmu_wrmsr_efer(v->mmu, &bus, item->value);
-        break;
-    default:
-        mmu_wrpkru(v->mmu, (uint32_t)item->value);
+    static const enum instruction_name names[VERB_COUNT] = {
+        [VERB_invlpg] = INSTRUCTION_INVLPG,   [VERB_invpcid] = INSTRUCTION_INVPCID,
+        [VERB_mov_cr3] = INSTRUCTION_MOV_CR3, [VERB_mov_cr0] = INSTRUCTION_MOV_CR0,
+        [VERB_mov_cr4] = INSTRUCTION_MOV_CR4, [VERB_wrmsr_efer] = INSTRUCTION_WRMSR_EFER,
+        [VERB_wrpkru] = INSTRUCTION_WRPKRU,
+    };
+    const struct instruction instruction = {.name = names[item->verb],
+                                            .value = item->value,
+                                            .type = item->type,
+                                            .pcid = item->pcid,
+                                            .gva = item->access.gva};
+    struct door door = {m, v};
+    if (item->verb == VERB_invpcid && !profile_has(&v->mmu->profile, FEATURE_invpcid)) {
+        *o = (struct outcome){
+            .kind = OUTCOME_FAULT, .vector = 6, .words = "the machine has no INVPCID"};
+        return;
     }
+    const char *fault = door_execute(&door, &instruction);
     if (fault)
         gp(o, fault);
+}
+
+/* What a hypervisor executes between an exit and the entry after it. */
+static void do_hypervisor(struct machine *m, struct vcpu *v, const struct script_item *item,
+                          struct outcome *o)
+{
+    const struct vm *vm = &m->vm[item->vm];
+    struct mmu *mmu = v->mmu;
+    const char *fault = NULL;
+    if (mmu->stages < 2)
+        fault = "the VM has no second stage";
+    else if (item->verb == VERB_invept)
+        fault = mmu_invept(mmu, item->type, vm->second[1].pointer);
+    else
+        fault = mmu_invvpid(mmu, item->type, item->pcid ? item->pcid : mmu->vpid, item->access.gva);
+    if (fault)
+        stopped(o, fault);
 }
 
 /* System calls of the item's process. */
@@ -135,6 +147,7 @@ static void do_guest(struct machine *m, struct vcpu *v, const struct script_item
     default: /* VERB_switch: vcpu_for has done it */
         break;
     }
+    door_settle(&door);
     if (!done)
         stopped(o, "this computer is out of memory");
 }
@@ -172,6 +185,10 @@ void machine_do(struct machine *m, const struct script_item *item, struct outcom
     case VERB_protect:
     case VERB_switch:
         do_guest(m, v, item, o);
+        break;
+    case VERB_invept:
+    case VERB_invvpid:
+        do_hypervisor(m, v, item, o);
         break;
     case VERB_dump:
     case VERB_run:

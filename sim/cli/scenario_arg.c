@@ -76,10 +76,9 @@ static int load(const struct cli *cli, struct scenario *s, const struct setting 
 bool scenario_runs(const struct scenario *s, struct err *err)
 {
     for (unsigned v = 0; v < s->machine.n_vms; v++)
-        if (s->machine.vms[v].mode != MODE_NATIVE)
+        if (!machine_runs(s->machine.vms[v].mode))
             return err_set(err, EXIT_USAGE,
-                           "vm %s: mode %s can't run in this version, only native can; "
-                           "run it with --mode native",
+                           "vm %s: mode %s can't run in this version; run it with --mode nested",
                            s->machine.vms[v].name, mode_name(s->machine.vms[v].mode));
     return true;
 }

@@ -1,6 +1,6 @@
 #include "sim/guest/areas.h"
 
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 void areas_fini(struct areas *a)
 {

@@ -1,7 +1,7 @@
 #include "sim/guest/guest.h"
 
 #include "core/event.h"
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 enum { FLUSH_CEILING = 33 /* pages; beyond, one CR3 reload. Linux, arch/x86/mm/tlb.c */ };
 

@@ -16,7 +16,7 @@
 #include "core/control.h"
 #include "sim/config.h"
 #include "sim/guest/areas.h"
-#include "sim/guest/frames.h"
+#include "sim/frames.h"
 #include "sim/guest/port.h"
 #include "sim/guest/reclaim.h"
 #include "sim/guest/swap.h"

@@ -1,6 +1,6 @@
 #include "sim/guest/reclaim.h"
 
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 void reclaim_fini(struct reclaim *r)
 {

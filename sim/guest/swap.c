@@ -1,6 +1,6 @@
 #include "sim/guest/swap.h"
 
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 void swap_fini(struct swap *s)
 {

@@ -1,6 +1,6 @@
 #include "sim/guest/tables.h"
 
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 void tables_fini(struct tables *t)
 {

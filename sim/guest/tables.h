@@ -9,7 +9,7 @@
 #define SIM_GUEST_TABLES_H
 
 #include "core/format.h"
-#include "sim/guest/frames.h"
+#include "sim/frames.h"
 #include "sim/guest/port.h"
 
 struct tables {

@@ -204,13 +204,22 @@ static void refuse_guest_os(struct loader *l, const cJSON *item)
     }
 }
 
-static void check_mix(struct loader *l, const cJSON *mix)
+/* Shares of 1000, by level. */
+static void load_mix(struct loader *l, const cJSON *vm_item, struct vm_config *vm)
 {
+    static const char *const names[] = {NULL, "4KiB", "2MiB", "1GiB"};
+    const cJSON *mix = member(vm_item, "second_stage_page");
     double sum = 0;
-    if (!cJSON_IsObject(mix))
+    if (!cJSON_IsObject(mix)) {
+        static const uint8_t level_of_word[] = {1, 2, 2, 3}; /* of page_words */
+        vm->page_share[level_of_word[read_number(&vm_schema, vm_item, "second_stage_page")]] = 1000;
         return;
-    for (unsigned i = 0; i < page_mix_schema.n_keys; i++)
-        sum += read_real(&page_mix_schema, mix, page_mix_schema.keys[i].name);
+    }
+    for (unsigned level = 1; level <= 3; level++) {
+        double share = read_real(&page_mix_schema, mix, names[level]);
+        vm->page_share[level] = (uint32_t)(share * 1000 + 0.5);
+        sum += share;
+    }
     if (sum < 0.999999 || sum > 1.000001)
         remark(l->document, mix, "the shares add up to %.6g" HINT "they must add up to 1", sum);
 }
@@ -245,7 +254,8 @@ static void load_vm(struct loader *l, const cJSON *item, unsigned number)
     else
         load_processes(l, member(item, "processes"), number);
     load_preloads(l, member(item, "preload"), number);
-    check_mix(l, member(item, "second_stage_page"));
+    vm->second_stage = (enum second_stage)read_number(&vm_schema, item, "second_stage");
+    load_mix(l, item, vm);
     if (vm->raw && vm->mode == MODE_DIRECT)
         remark(l->document, member(item, "mode"),
                "a raw VM can't run in direct mode" HINT "its tables hold guest frames: use native, "

@@ -15,7 +15,7 @@ const char *const reclaim_words[] = {RECLAIM_WORDS, NULL};
 const char *const tlb_words[] = {TLB_WORDS, NULL};
 const char *const cache_words[] = {"l1", "l2", "llc", NULL};
 const char *const replacement_words[] = {REPLACEMENT_WORDS, NULL};
-static const char *const second_stage_words[] = {"ept4", "ept5", "npt4", "npt5", NULL};
+static const char *const second_stage_words[] = {SECOND_STAGE_WORDS, NULL};
 
 static const struct key scenario_keys[] = {
     {.name = "version",

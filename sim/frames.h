@@ -1,12 +1,13 @@
 /**
  * @file
- * The guest OS's frames: who gets which piece of guest-physical memory.
+ * Pieces of a physical memory, given out and taken back: a guest OS's, and the hypervisor's.
  *
  * Base-size frames and tables grow from the bottom, large pages from the top, so that neither
- * leaves holes; what comes back is given out again first, last in first out. Addresses are gpa.
+ * leaves holes; what comes back is given out again first, last in first out. Addresses are those of
+ * the memory's own space.
  */
-#ifndef SIM_GUEST_FRAMES_H
-#define SIM_GUEST_FRAMES_H
+#ifndef SIM_FRAMES_H
+#define SIM_FRAMES_H
 
 #include "core/addr.h"
 

@@ -1,9 +1,10 @@
 /**
  * @file
- * Growable arrays of plain data, which is what a guest's state is made of: easy to copy.
+ * Growable arrays of plain data, which is what a guest's and a hypervisor's state is made of: easy
+ * to copy.
  */
-#ifndef SIM_GUEST_ARRAY_H
-#define SIM_GUEST_ARRAY_H
+#ifndef SIM_ARRAY_H
+#define SIM_ARRAY_H
 
 #include <stdbool.h>
 #include <stddef.h>

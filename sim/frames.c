@@ -1,6 +1,6 @@
-#include "sim/guest/frames.h"
+#include "sim/frames.h"
 
-#include "sim/guest/array.h"
+#include "sim/array.h"
 
 void frames_init(struct frames *f, gpa_t bottom, gpa_t top)
 {

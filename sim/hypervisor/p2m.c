@@ -1,0 +1,54 @@
+#include "sim/hypervisor/p2m.h"
+
+/* A word: bits 1:0 state, 5:4 level, the rest the frame's address. */
+enum { STATE = 3, LEVEL_SHIFT = 4, WORD = 8 };
+
+static uint64_t place_of(gpa_t gpa)
+{
+    return (gpa >> FRAME_SHIFT) * WORD;
+}
+
+bool p2m_init(struct p2m *p, uint64_t bytes)
+{
+    p->bytes = bytes;
+    return mem_init(&p->words, place_of(bytes + FRAME_BYTES - 1) + WORD);
+}
+
+void p2m_fini(struct p2m *p)
+{
+    mem_fini(&p->words);
+}
+
+bool p2m_clone(struct p2m *clone, const struct p2m *p)
+{
+    clone->bytes = p->bytes;
+    return mem_clone(&clone->words, &p->words);
+}
+
+struct p2m_entry p2m_get(const struct p2m *p, gpa_t gpa)
+{
+    if (gpa >= p->bytes)
+        return (struct p2m_entry){.state = P2M_ABSENT};
+    uint64_t word = mem_load(&p->words, place_of(gpa), WORD);
+    return (struct p2m_entry){.state = (enum p2m_state)(word & STATE),
+                              .level = word >> LEVEL_SHIFT & 3,
+                              .at = word & ~low_bits(FRAME_SHIFT)};
+}
+
+void p2m_set(struct p2m *p, gpa_t gpa, unsigned level, uint64_t at)
+{
+    for (uint64_t done = 0; done < p2m_page_bytes(level); done += FRAME_BYTES)
+        mem_store(&p->words, place_of(gpa + done), (at + done) | level << LEVEL_SHIFT | P2M_PRESENT,
+                  WORD);
+}
+
+bool p2m_is_free(const struct p2m *p, gpa_t gpa, unsigned level)
+{
+    gpa_t first = gpa & -p2m_page_bytes(level);
+    if (level > 1 && (first >= p->bytes || p->bytes - first < p2m_page_bytes(level)))
+        return false;
+    for (uint64_t done = 0; done < p2m_page_bytes(level); done += FRAME_BYTES)
+        if (p2m_get(p, first + done).state != P2M_ABSENT)
+            return false;
+    return true;
+}

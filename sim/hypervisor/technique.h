@@ -1,0 +1,62 @@
+/**
+ * @file
+ * A technique is what a mode does where the guest meets its hypervisor: when a walk refuses, when
+ * the guest OS writes a word, when it executes an instruction that changes translations.
+ *
+ * native.c has no hypervisor; nested.c answers second stages; the others build tables of their own.
+ * Each bills what it does as exits and work (core/event.h) through bill.h, unless the machine is
+ * being set up.
+ */
+#ifndef SIM_HYPERVISOR_TECHNIQUE_H
+#define SIM_HYPERVISOR_TECHNIQUE_H
+
+#include "sim/parts.h"
+
+/** What becomes of a refused walk. */
+enum remedy {
+    REMEDY_RETRY, /**< the hypervisor has removed the cause: make the access again */
+    REMEDY_FAULT, /**< it is the guest's own fault */
+    REMEDY_EXIT,  /**< the hypervisor has no answer: the exit is the outcome */
+    REMEDY_STOP,  /**< out of memory; machine_stop was called */
+};
+
+struct technique {
+    /** Makes what the VM's memory needs, before anything is in it. False with err set. */
+    bool (*prepare)(struct machine *, unsigned vm, struct err *);
+    /** Makes @p registers the vCPU's state, unbilled. NULL, or which rule forbids them. */
+    const char *(*reset)(struct door *, const struct registers *);
+    /**
+     * Answers a refusal. For REMEDY_FAULT *guest is the refusal as the guest's own tables have it;
+     * for REMEDY_EXIT *exit tells the rest.
+     */
+    enum remedy (*refused)(struct door *, const struct access *, const struct refusal *,
+                           struct refusal *guest, struct vm_exit *exit);
+    /** The guest executes an instruction: NULL, or what makes it a #GP. */
+    const char *(*execute)(struct door *, const struct instruction *);
+    /** The guest OS reads a word of its memory, or of its table. */
+    uint64_t (*load)(struct door *, gpa_t, unsigned size);
+    /** The guest OS writes a word: of a table of @p level, or of data if 0. False: no memory. */
+    bool (*store)(struct door *, gpa_t, uint64_t value, unsigned size, unsigned level);
+    /** The guest OS goes back to its program: what it put off is done now. NULL: nothing is. */
+    void (*settle)(struct door *);
+};
+
+extern const struct technique technique_native, technique_nested, technique_shadow,
+    technique_direct, technique_agile, technique_three_stage, technique_collapsed;
+
+/** The technique of a mode, or NULL: it can't run yet. */
+const struct technique *technique_of(enum mode);
+
+/** Where a word of a VM's memory is in the host. False: it has no frame (and reads as zero). */
+bool vm_reach(const struct machine *, unsigned vm, gpa_t, hpa_t *);
+
+/** Whether a VM has such memory, backed or not. */
+bool vm_holds(const struct machine *, unsigned vm, gpa_t, uint64_t bytes);
+
+/** Writes a VM's memory from outside the guest, backed where need be. False: no memory. */
+bool vm_write(struct door *, gpa_t, const void *bytes, uint64_t n);
+
+/** Reads a VM's memory; what has no frame is zero. */
+void vm_read(const struct machine *, unsigned vm, gpa_t, void *bytes, uint64_t n);
+
+#endif
