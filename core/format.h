@@ -152,8 +152,8 @@ static inline uint64_t format_offset(const struct format *f, unsigned level, ia_
 /** Whether a present entry breaks a rule of its format that is not a matter of reserved bits. */
 static inline bool format_malformed(const struct format *f, bool leaf, uint64_t entry)
 {
-    return (f->bad_low >> (entry & 7) & 1) || (leaf && f->bad_type >> (entry >> 3 & 7) & 1) ||
-           (entry & f->user_exec && !(entry & 1));
+    uint64_t low = (entry & 7) | (entry & f->user_exec ? 4 : 0); /* bit 10 is an X too */
+    return (f->bad_low >> low & 1) || (leaf && f->bad_type >> (entry >> 3 & 7) & 1);
 }
 
 /** What an entry grants, enum right; leaf bits only if @p leaf. */
