@@ -200,6 +200,35 @@ static void load_invpcid(struct loader *l, const cJSON *item, struct script_item
     load_invlpg(l, item, s);
 }
 
+/* INVEPT of one second stage, unless all are asked for. */
+static void load_invept(struct loader *l, const cJSON *item, struct script_item *s)
+{
+    s->type = member(item, "type") ? (unsigned)read_number(&script_schema, item, "type") : 1;
+    if (s->type != 1 && s->type != 2)
+        remark(l->document, member(item, "type"),
+               "INVEPT has no type %u" HINT "1 is the VM's second stage, 2 all", s->type);
+}
+
+/* INVVPID of one VPID, unless something else is asked for; only type 0 has an address. */
+static void load_invvpid(struct loader *l, const cJSON *item, struct script_item *s)
+{
+    const cJSON *type = member(item, "type"), *gva = member(item, "gva");
+    s->type = type ? (unsigned)read_number(&script_schema, item, "type") : 1;
+    s->pcid = (uint16_t)read_number(&script_schema, item, "vpid");
+    if (present(item, "type") && !type)
+        return;
+    if (gva && s->type)
+        remark(l->document, gva,
+               "INVVPID of type %u is of no single address" HINT
+               "give \"type\": 0, or leave it out",
+               s->type);
+    else if (!s->type && !present(item, "gva"))
+        remark(l->document, type,
+               "INVVPID of type 0 without \"gva\"" HINT "add \"gva\": \"0x1000\"");
+    else
+        load_invlpg(l, item, s);
+}
+
 static void load_pkru(struct loader *l, const cJSON *item, struct script_item *s)
 {
     if (s->value >> 32)
@@ -215,10 +244,10 @@ static void load_run(struct loader *l, const cJSON *item, struct script_item *s)
 
 /* What is particular to a verb; the others have what all have. */
 static void (*const load_verb[VERB_COUNT])(struct loader *, const cJSON *, struct script_item *) = {
-    [VERB_access] = load_access,   [VERB_store] = load_store,   [VERB_invlpg] = load_invlpg,
-    [VERB_invpcid] = load_invpcid, [VERB_wrpkru] = load_pkru,   [VERB_map] = load_range,
-    [VERB_unmap] = load_range,     [VERB_protect] = load_range, [VERB_dump] = load_dump,
-    [VERB_run] = load_run,
+    [VERB_access] = load_access,   [VERB_store] = load_store, [VERB_invlpg] = load_invlpg,
+    [VERB_invpcid] = load_invpcid, [VERB_wrpkru] = load_pkru, [VERB_invept] = load_invept,
+    [VERB_invvpid] = load_invvpid, [VERB_map] = load_range,   [VERB_unmap] = load_range,
+    [VERB_protect] = load_range,   [VERB_dump] = load_dump,   [VERB_run] = load_run,
 };
 
 static void load_item(struct loader *l, const cJSON *item, struct script_item *s)

@@ -169,9 +169,10 @@ static const struct key workload_keys[] = {
 };
 CHOSEN(workload, "generator", "The accesses of a process.");
 
-#define DO(verb) (1u << VERB_##verb)
-#define DO_LOAD  (DO(mov_cr3) | DO(mov_cr0) | DO(mov_cr4) | DO(wrmsr_efer) | DO(wrpkru))
-#define DO_RANGE (DO(map) | DO(unmap) | DO(protect))
+#define DO(verb)      (1u << VERB_##verb)
+#define DO_LOAD       (DO(mov_cr3) | DO(mov_cr0) | DO(mov_cr4) | DO(wrmsr_efer) | DO(wrpkru))
+#define DO_RANGE      (DO(map) | DO(unmap) | DO(protect))
+#define DO_HYPERVISOR (DO(invept) | DO(invvpid))
 static const struct key script_keys[] = {
     {.name = "do",
      .noun = "verb",
@@ -195,7 +196,7 @@ static const struct key script_keys[] = {
      .type = TYPE_NAME,
      .fallback = "0",
      .example = "\"server\"",
-     .taken_by = DO(access) | DO_RANGE | DO(switch) | DO(invlpg) | DO(invpcid),
+     .taken_by = DO(access) | DO_RANGE | DO(switch) | DO(invlpg) | DO(invpcid) | DO_HYPERVISOR,
      .needed_by = DO(switch),
      .help = "Which process, by name or by number from 0"},
     {.name = "op",
@@ -207,7 +208,7 @@ static const struct key script_keys[] = {
     {.name = "gva",
      .type = TYPE_ADDRESS,
      .example = "\"0x400123\"",
-     .taken_by = DO(access) | DO(invlpg) | DO(invpcid) | DO_RANGE,
+     .taken_by = DO(access) | DO(invlpg) | DO(invpcid) | DO(invvpid) | DO_RANGE,
      .needed_by = DO(access) | DO(invlpg) | DO_RANGE,
      .help = "Guest-virtual address; one that isn't canonical gives #GP"},
     {.name = "gpa",
@@ -246,15 +247,25 @@ static const struct key script_keys[] = {
     {.name = "type",
      .type = TYPE_COUNT,
      .most = 3,
-     .fallback = "0",
-     .taken_by = DO(invpcid),
-     .help = "0 one address, 1 one PCID, 2 everything, 3 everything but global"},
+     .example = "1",
+     .taken_by = DO(invpcid) | DO_HYPERVISOR,
+     .help =
+         "invpcid: 0 (default) one address, 1 one PCID, 2 everything, 3 everything but global; "
+         "invept: 1 (default) the VM's second stage, 2 all; invvpid: 0 one address, 1 (default) "
+         "one VPID, 2 all VPIDs, 3 one VPID but global"},
     {.name = "pcid",
      .type = TYPE_COUNT,
      .most = 4095,
      .fallback = "0",
      .taken_by = DO(invpcid),
      .help = "Process-context identifier"},
+    {.name = "vpid",
+     .type = TYPE_COUNT,
+     .least = 1,
+     .most = 65535,
+     .example = "1",
+     .taken_by = DO(invvpid),
+     .help = "Virtual-processor identifier; default the VM's own, its number from 1"},
     {.name = "count",
      .type = TYPE_COUNT,
      .least = 1,

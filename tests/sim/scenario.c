@@ -227,6 +227,12 @@ Test(scenario, every_verb_is_read)
     cr_expect(map->process == 1 && map->map.level == 2 && map->length == 2 << 20);
     cr_expect(exec->process == 1 && exec->access.process == 1, "by number");
     cr_expect_eq(exec->access.flags, ACCESS_USER, "a process's accesses are the user's");
+    const struct script_item *invept = &s.script[12], *invvpid = &s.script[14];
+    cr_expect(invept[0].verb == VERB_invept && invept[0].type == 1, "one second stage by default");
+    cr_expect(invept[1].vm == 2 && invept[1].type == 2);
+    cr_expect(invvpid[0].verb == VERB_invvpid && invvpid[0].type == 1 && !invvpid[0].pcid);
+    cr_expect(invvpid[1].process == 1 && invvpid[1].type == 0 && invvpid[1].pcid == 7);
+    cr_expect_eq(invvpid[1].access.gva, 0x10000);
     cr_expect_eq(s.script[s.n_script - 2].at, 500);
     cr_expect(s.script[s.n_script - 2].at_access);
     cr_expect_eq(s.script[s.n_script - 1].at, 10000);

@@ -21,7 +21,7 @@ BEYOND = """
  image-beyond-memory unknown-vm value-wider-than-size cpl-contradicts-user map-in-a-raw-vm
  trace-not-there workload-without-map list-outside-its-map second-vm-of-a-name no-such-set
  5-level-switched-off mix-not-1 zero-in-a-string memory-out-of-range
- too-deep half-surrogate
+ no-such-invept invvpid-address too-deep half-surrogate
 """.split()
 
 
