@@ -79,6 +79,7 @@ enum refusal_kind {
     X(mov_cr3, exit, "MOV to CR3")                                                                 \
     X(mov_cr, exit, "MOV to CR0 or CR4, WRMSR of EFER")                                            \
     X(log_full, exit, "the page-modification log is full")                                         \
+    X(vm_entry, exit, "a hypervisor in a VM enters its own guest")                                 \
     X(hypercall, hypercall, "the guest asks its hypervisor for something")                         \
     X(bounced_fault, hypercall, "a page fault handed on to a guest that knows of its hypervisor")
 
@@ -105,6 +106,8 @@ enum exit_reason {
     X(flood, none, "stops shadowing a table that is written without being used")                   \
     X(recycle, none, "takes a shadow table for another use")                                       \
     X(split, table_fill, "splits a large page")                                                    \
+    X(reflect, inject, "hands an exit on to a hypervisor that is in a VM itself")                  \
+    X(collapse, shadow_fill, "fills an entry that collapses two second stages")                    \
     X(validate, validate, "checks an update of a table that the guest asked for")                  \
     X(pin, validate, "checks and pins a table")                                                    \
     X(drain, drain, "empties the page-modification log")
@@ -177,9 +180,9 @@ enum cost {
     X(UNMAP, "unmap", 1, 1, 1, none, "the guest OS unmaps a range; address: gva, value: bytes")    \
     X(PROTECT, "protect", 1, 1, 1, none,                                                           \
       "the guest OS changes rights; address: gva, value: bytes")                                   \
-    X(EXIT, "exit", 3, 1, 12, by_reason,                                                           \
+    X(EXIT, "exit", 3, 1, 13, by_reason,                                                           \
       "a VM exit; detail: the reason; address: the address it is about, value: its qualification") \
-    X(WORK, "work", 3, 6, 17, by_work,                                                             \
+    X(WORK, "work", 3, 6, 19, by_work,                                                             \
       "the hypervisor's work; detail: what; address: what it is about")
 
 enum event_kind {

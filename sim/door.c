@@ -15,9 +15,9 @@ const char *door_execute(struct door *door, const struct instruction *instructio
     return technique_here(door)->execute(door, instruction);
 }
 
-void door_store(struct door *door, gpa_t at, uint64_t value, unsigned size)
+bool door_store(struct door *door, gpa_t at, uint64_t value, unsigned size)
 {
-    technique_here(door)->store(door, at, value, size, 0);
+    return technique_here(door)->store(door, at, value, size, 0);
 }
 
 void door_settle(struct door *door)

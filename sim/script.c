@@ -69,12 +69,17 @@ static void do_store(struct machine *m, struct vcpu *v, const struct script_item
         stopped(o, "store: no memory at that gpa");
         return;
     }
+    bool done = true;
     gpa_t last = item->gpa + item->size - 1;
     if ((item->gpa ^ last) >> FRAME_SHIFT) /* over a frame's edge, byte by byte */
         for (unsigned i = 0; i < item->size; i++)
-            door_store(&door, item->gpa + i, item->value >> 8 * i, 1);
+            done &= door_store(&door, item->gpa + i, item->value >> 8 * i, 1);
     else
-        door_store(&door, item->gpa, item->value, item->size);
+        done = door_store(&door, item->gpa, item->value, item->size);
+    if (!done) {
+        stopped(o, m->err.code ? m->err.text : "store: the second stage denies it");
+        return;
+    }
     NOTE(&v->mmu->tally, GUEST_STORE, 0, 0, 0, item->gpa, item->value);
 }
 

@@ -8,8 +8,10 @@
 
 const struct technique *technique_of(enum mode mode)
 {
-    static const struct technique *const of[MODES] = {
-        [MODE_NATIVE] = &technique_native, [MODE_NESTED] = &technique_nested};
+    static const struct technique *const of[MODES] = {[MODE_NATIVE] = &technique_native,
+                                                      [MODE_NESTED] = &technique_nested,
+                                                      [MODE_THREE_STAGE] = &technique_nested,
+                                                      [MODE_COLLAPSED] = &technique_collapsed};
     return of[mode];
 }
 

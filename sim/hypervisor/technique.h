@@ -42,7 +42,7 @@ struct technique {
 };
 
 extern const struct technique technique_native, technique_nested, technique_shadow,
-    technique_direct, technique_agile, technique_three_stage, technique_collapsed;
+    technique_direct, technique_agile, technique_collapsed;
 
 /** The technique of a mode, or NULL: it can't run yet. */
 const struct technique *technique_of(enum mode);
