@@ -86,8 +86,7 @@ void mmu_page_fault(struct mmu *m, gva_t gva, const struct refusal *r)
     NOTE(&m->tally, FAULT, 0, r->level, r->kind, gva, mmu_error_code(m, r));
     if (r->kind == REFUSED_CANONICAL)
         return;
-    lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], 0);
-    lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, m->space[0]);
+    each(m, m->vpid, current_pcid(m), gva, drop_address_of);
 }
 
 void mmu_invlpg(struct mmu *m, gva_t gva)
@@ -250,7 +249,7 @@ const char *mmu_invept(struct mmu *m, unsigned type, uint64_t root)
         if (!s->ep4ta || (type == 1 && s->ep4ta != (root & low_bits(52) & ~low_bits(12)) + 1))
             continue;
         drop_context(m, space);
-        for (unsigned depth = 1; depth < m->stages; depth++)
+        for (unsigned depth = 1; depth < STAGES_MAX; depth++) /* also those not in use now */
             lookaside_drop_physical(&m->look, depth, space);
     }
     return NULL;
@@ -285,8 +284,10 @@ void mmu_vm_transition(struct mmu *m)
 
 void mmu_second_stage_fault(struct mmu *m, gva_t gva, const struct refusal *r)
 {
-    lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
-    lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, m->space[0]);
+    if (!r->no_linear) {
+        lookaside_drop_page(&m->look, &m->stage[0].format, gva, m->space[0], m->global);
+        lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, m->space[0]);
+    }
     lookaside_drop_frame(&m->look, r->depth, &m->stage[r->depth].format, r->ia, m->space[r->depth]);
 }
 
