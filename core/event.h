@@ -28,7 +28,7 @@ enum refusal_kind {
     REFUSED_RESERVED,    /**< a reserved bit set in a present entry */
     REFUSED_PROTECTION,  /**< present, but the rights deny this access */
     REFUSED_CANONICAL,   /**< the address is not canonical: #GP, before any walk */
-    REFUSED_LOG_FULL,    /**< a D bit would be logged, and the page-modification log is full */
+    REFUSED_LOG_FULL,    /**< A or D would be set in EPT, and the page-modification log is full */
     REFUSALS
 };
 

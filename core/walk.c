@@ -154,27 +154,20 @@ static bool catch_up(struct walk *w, struct ref *ref)
     return true;
 }
 
-/* Whether setting D in this entry is logged: the last stage's, and no earlier ref has set it. */
-static bool is_logged(const struct walk *w, const struct ref *ref, uint64_t missing)
-{
-    const struct format *f = &w->stage[ref->depth].format;
-    if (!w->log || !ref->depth || ref->depth + 1u != w->stages || !(missing & f->dirty))
-        return false;
-    for (unsigned i = 0; i < w->refs; i++)
-        if (w->ref[i].at == ref->at && w->ref[i].set & f->dirty)
-            return false;
-    return true;
-}
-
-/* Each D bit to be set needs an entry of the log: SDM vol. 3, 28.2.5. */
-static bool reserve_log(struct walk *w, const struct ref *ref)
+/*
+ * To set A or D in the last stage the log must have room, and D takes an entry of it; what an
+ * earlier ref of the same entry sets is set by then. SDM vol. 3, 28.2.5.
+ */
+static bool reserve_log(struct walk *w, const struct ref *ref, uint64_t missing)
 {
     unsigned left = w->log->index < PAGE_LOG_ENTRIES ? w->log->index + 1u : 0;
-    if (w->to_log < left) {
-        w->to_log++;
-        return true;
-    }
-    return refuse(w, ref->depth, REFUSED_LOG_FULL, ref->level, ref->ia, KIND_WRITE, ref->entry);
+    for (unsigned i = 0; i < w->refs; i++)
+        if (w->ref[i].at == ref->at)
+            missing &= ~w->ref[i].set;
+    if (missing && w->to_log >= left)
+        return refuse(w, ref->depth, REFUSED_LOG_FULL, ref->level, ref->ia, KIND_WRITE, ref->entry);
+    w->to_log += (missing & w->stage[ref->depth].format.dirty) != 0;
+    return true;
 }
 
 /* Notes A (and D) bits that the commit will set. */
@@ -184,7 +177,8 @@ INLINE bool mark(struct walk *w, int16_t i, uint64_t bits, bool alone)
     uint64_t missing = bits & ~(ref->entry | ref->set);
     if (__builtin_expect(!missing, 1))
         return true;
-    if (!alone && is_logged(w, ref, missing) && !reserve_log(w, ref))
+    bool logs = !alone && w->log && ref->depth && ref->depth + 1u == w->stages;
+    if (logs && !reserve_log(w, ref, missing))
         return false;
     ref->set |= missing;
     return alone || (ref->behind ? catch_up(w, ref) : write_through(w, i));
