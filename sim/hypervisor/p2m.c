@@ -1,5 +1,7 @@
 #include "sim/hypervisor/p2m.h"
 
+#include <string.h>
+
 /* A word: bits 1:0 state, 5:4 level, the rest the frame's address. */
 enum { STATE = 3, LEVEL_SHIFT = 4, WORD = 8 };
 
@@ -51,4 +53,21 @@ bool p2m_is_free(const struct p2m *p, gpa_t gpa, unsigned level)
         if (p2m_get(p, first + done).state != P2M_ABSENT)
             return false;
     return true;
+}
+
+static void count_words(void *self, hpa_t at, const uint8_t *bytes)
+{
+    uint64_t *count = self, word;
+    (void)at;
+    for (unsigned i = 0; i < FRAME_BYTES; i += WORD) {
+        memcpy(&word, bytes + i, WORD);
+        *count += (word & STATE) == P2M_PRESENT;
+    }
+}
+
+uint64_t p2m_count(const struct p2m *p)
+{
+    uint64_t count = 0;
+    mem_visit(&p->words, count_words, &count);
+    return count;
 }

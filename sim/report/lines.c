@@ -33,6 +33,16 @@ static const char *name_refusal(unsigned detail)
     return refusal_name((enum refusal_kind)detail);
 }
 
+static const char *name_reason(unsigned detail)
+{
+    return exit_reason_name((enum exit_reason)detail);
+}
+
+static const char *name_work(unsigned detail)
+{
+    return work_name((enum work)detail);
+}
+
 /* What tells the events of a kind apart. */
 static const struct {
     unsigned depths, levels, details;
@@ -43,8 +53,9 @@ static const struct {
 };
 
 static const char *(*const detail_names[EVENT_KINDS])(unsigned) = {
-    [EVENT_ACCESS] = name_op,  [EVENT_TLB_HIT] = name_tlb, [EVENT_TLB_MISS] = name_tlb,
-    [EVENT_REF] = name_server, [EVENT_DATA] = name_server, [EVENT_FAULT] = name_refusal,
+    [EVENT_ACCESS] = name_op,   [EVENT_TLB_HIT] = name_tlb, [EVENT_TLB_MISS] = name_tlb,
+    [EVENT_REF] = name_server,  [EVENT_DATA] = name_server, [EVENT_FAULT] = name_refusal,
+    [EVENT_EXIT] = name_reason, [EVENT_WORK] = name_work,
 };
 
 void event_print(const struct event *e, FILE *out)

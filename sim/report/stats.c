@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/report/words.h"
+
 /* ---- rows of caches ---- */
 
 static void add_row(struct cache_stats *rows, unsigned *n, unsigned room,
@@ -53,22 +55,80 @@ static void gather_tlbs(struct counts *c, const struct tally *t, const struct pr
         }
 }
 
-static void gather_structures(struct counts *c, const struct tally *t, const struct profile *p,
-                              const struct format *f)
+static void gather_structures(struct counts *c, const struct tally *t, const struct mmu *mmu)
 {
-    static const char *const names[] = {"", "", "pde", "pdpte", "pml4", "pml5"};
-    static const char *const dimensions[STAGES_MAX] = {"guest", "host", "l0"};
     for (unsigned depth = 0; depth < c->walks.stages; depth++)
         for (unsigned level = 2; level <= LEVELS_MAX; level++) {
             struct cache_stats row = {.hits = t->count[SLOT(STRUCTURE_HIT, depth, level, 0)] +
                                               t->count[SLOT(REF, depth, level, SERVED_STRUCTURE)],
                                       .misses = t->count[SLOT(STRUCTURE_MISS, depth, level, 0)]};
-            bool has = level <= f->levels && p->structure[level].entries;
+            const struct format *f = &mmu->stage[depth].format;
+            bool has = level <= f->levels && mmu->profile.structure[level].entries;
             if (!has && !row.hits && !row.misses)
                 continue;
-            snprintf(row.name, sizeof row.name, "%s", names[level]);
-            snprintf(row.page, sizeof row.page, "%s", dimensions[depth]);
+            snprintf(row.name, sizeof row.name, "%s", structure_name(level));
+            snprintf(row.page, sizeof row.page, "%s", dimension_name(c->walks.stages, depth));
             add_row(c->structure, &c->n_structure, STRUCTURE_ROWS, &row);
+        }
+}
+
+static void gather_nested(struct counts *c, const struct tally *t, const struct profile *p)
+{
+    for (unsigned depth = 1; depth < c->walks.stages; depth++) {
+        struct cache_stats row = {.name = "nested",
+                                  .hits = t->count[SLOT(NESTED_HIT, depth, 0, 0)],
+                                  .misses = t->count[SLOT(NESTED_MISS, depth, 0, 0)]};
+        snprintf(row.page, sizeof row.page, "%s", dimension_name(c->walks.stages, depth));
+        if (p->nested_tlb.entries || row.hits || row.misses)
+            add_row(c->nested, &c->n_nested, STAGES_MAX, &row);
+    }
+}
+
+/* ---- cycles ---- */
+
+/* What the events of a kind are part of. What is not said here is the guest OS's. */
+static enum cycle_part part_of_kind(enum event_kind kind)
+{
+    switch (kind) {
+    case EVENT_ACCESS:
+    case EVENT_DATA:
+        return CYCLES_accesses;
+    case EVENT_TLB_HIT:
+    case EVENT_TLB_MISS:
+    case EVENT_TLB_L2:
+    case EVENT_STRUCTURE_HIT:
+    case EVENT_STRUCTURE_MISS:
+    case EVENT_NESTED_HIT:
+    case EVENT_NESTED_MISS:
+    case EVENT_REF:
+    case EVENT_SET_ACCESSED:
+    case EVENT_SET_DIRTY:
+        return CYCLES_translation;
+    case EVENT_EXIT:
+        return CYCLES_exits;
+    case EVENT_WORK:
+        return CYCLES_hypervisor;
+    default:
+        return CYCLES_guest;
+    }
+}
+
+/* Where each kind's slots are. */
+static const struct {
+    unsigned first, slots;
+} slots_of[EVENT_KINDS] = {
+#define X(kind, ...) [EVENT_##kind] = {kind##_BASE, kind##_SLOTS},
+    EVENTS(X)
+#undef X
+};
+
+/* Counts times prices, which is what the clock has added up. */
+static void gather_cycles(struct counts *c, const struct tally *t, const uint32_t *price)
+{
+    for (unsigned kind = 0; kind < EVENT_KINDS; kind++)
+        for (unsigned i = 0; i < slots_of[kind].slots; i++) {
+            unsigned slot = slots_of[kind].first + i;
+            c->cycles_by[part_of_kind((enum event_kind)kind)] += t->count[slot] * price[slot];
         }
 }
 
@@ -86,6 +146,16 @@ static void gather_walks(struct counts *c, const struct tally *t)
                 c->walks.by_stage[depth] += n;
                 c->walks.served_by[server] += n;
             }
+}
+
+static void gather_hypervisor(struct counts *c, const struct vm *vm, const struct tally *t)
+{
+    c->has_hypervisor = vm->below;
+    c->tables.host_bytes = vm->host_tables;
+    for (unsigned i = 0; i < EXIT_SLOTS; i++)
+        c->exits[i % EXIT_DETAILS] += t->count[EXIT_BASE + i];
+    for (unsigned i = 0; i < WORK_SLOTS; i++)
+        c->work[i % WORK_DETAILS] += t->count[WORK_BASE + i];
 }
 
 static void gather_guest(struct counts *c, const struct vm *vm, const struct tally *t)
@@ -119,13 +189,17 @@ static void gather_vm(struct counts *c, const struct machine *m, unsigned number
     c->walks.stages = mmu->stages;
     const struct format *f = &mmu->stage[0].format;
     gather_tlbs(c, &t, &mmu->profile, f);
-    gather_structures(c, &t, &mmu->profile, f);
+    gather_structures(c, &t, mmu);
+    gather_nested(c, &t, &mmu->profile);
     gather_walks(c, &t);
+    gather_cycles(c, &t, mmu->tally.price);
+    gather_hypervisor(c, vm, &t);
     for (unsigned why = REFUSED_NOT + 1; why < REFUSED_LOG_FULL; why++)
         for (unsigned level = 0; level <= LEVELS_MAX; level++)
             c->faults[why] += t.count[SLOT(FAULT, 0, level, why)];
     gather_guest(c, vm, &t);
-    c->frames = vm->config->memory >> (f->levels ? f->shift[1] : 12);
+    c->frames = vm->below ? p2m_count(&vm->p2m[vm->below])
+                          : vm->config->memory >> (f->levels ? f->shift[1] : 12);
 }
 
 /* ---- all ---- */
@@ -134,10 +208,14 @@ static void add_counts(struct counts *into, const struct counts *c)
 {
     into->accesses += c->accesses;
     into->cycles += c->cycles;
+    for (unsigned i = 0; i < CYCLE_PARTS; i++)
+        into->cycles_by[i] += c->cycles_by[i];
     for (unsigned i = 0; i < c->n_tlb; i++)
         add_row(into->tlb, &into->n_tlb, TLB_ROWS, &c->tlb[i]);
     for (unsigned i = 0; i < c->n_structure; i++)
         add_row(into->structure, &into->n_structure, STRUCTURE_ROWS, &c->structure[i]);
+    for (unsigned i = 0; i < c->n_nested; i++)
+        add_row(into->nested, &into->n_nested, STAGES_MAX, &c->nested[i]);
     into->walks.count += c->walks.count;
     into->walks.retried += c->walks.retried;
     into->walks.dirty += c->walks.dirty;
@@ -149,6 +227,12 @@ static void add_counts(struct counts *into, const struct counts *c)
         into->walks.served_by[s] += c->walks.served_by[s];
     for (unsigned f = 0; f < REFUSED_LOG_FULL; f++)
         into->faults[f] += c->faults[f];
+    into->has_hypervisor |= c->has_hypervisor;
+    into->frames += c->frames;
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        into->exits[i] += c->exits[i];
+    for (unsigned i = 0; i < WORK_COUNT; i++)
+        into->work[i] += c->work[i];
     into->tables.guest_bytes += c->tables.guest_bytes;
     into->tables.host_bytes += c->tables.host_bytes;
     into->tables.linear_bytes += c->tables.linear_bytes;
@@ -181,6 +265,34 @@ void stats_fini(struct stats *s)
 {
     free(s->vms);
     s->vms = NULL;
+}
+
+const char *cycle_part_name(enum cycle_part part)
+{
+    static const char *const names[CYCLE_PARTS] = {
+#define X(key, words) #key,
+        CYCLE_PARTS_OF(X)
+#undef X
+    };
+    return names[part];
+}
+
+const char *cycle_part_words(enum cycle_part part)
+{
+    static const char *const all[CYCLE_PARTS] = {
+#define X(key, words) words,
+        CYCLE_PARTS_OF(X)
+#undef X
+    };
+    return all[part];
+}
+
+uint64_t stats_exits(const struct counts *c)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        total += c->exits[i];
+    return total;
 }
 
 const char *decimal(unsigned __int128 number, char *text)

@@ -24,12 +24,28 @@ enum {
     STRUCTURE_ROWS = LEVELS_MAX * STAGES_MAX,
 };
 
+/** What cycles are spent on: key, words. */
+#define CYCLE_PARTS_OF(X)                                                                          \
+    X(accesses, "the accesses themselves")                                                         \
+    X(translation, "TLBs and walks")                                                               \
+    X(guest, "the guest OS, its faults and stores")                                                \
+    X(exits, "VM exits")                                                                           \
+    X(hypervisor, "the hypervisor's work")
+
+enum cycle_part {
+#define X(key, words) CYCLES_##key,
+    CYCLE_PARTS_OF(X)
+#undef X
+        CYCLE_PARTS
+};
+
 /** What was counted, of one VM or of all. */
 struct counts {
     const char *name; /**< of the VM; NULL: all */
     uint64_t accesses, cycles;
-    struct cache_stats tlb[TLB_ROWS], structure[STRUCTURE_ROWS];
-    unsigned n_tlb, n_structure;
+    uint64_t cycles_by[CYCLE_PARTS]; /**< their sum is cycles */
+    struct cache_stats tlb[TLB_ROWS], structure[STRUCTURE_ROWS], nested[STAGES_MAX];
+    unsigned n_tlb, n_structure, n_nested;
     struct {
         uint64_t count, retried, dirty;
         uint64_t by_stage[STAGES_MAX];
@@ -37,11 +53,13 @@ struct counts {
         uint64_t served_by[SERVERS];
     } walks;
     uint64_t faults[REFUSALS]; /**< [REFUSED_NOT] stays 0 */
+    bool has_hypervisor;
+    uint64_t exits[EXIT_REASON_COUNT], work[WORK_COUNT];
     struct {
         uint64_t guest_bytes, host_bytes;
         unsigned __int128 linear_bytes;
     } tables;
-    uint64_t frames; /**< of the host that the VM holds; without a hypervisor, all of its memory */
+    uint64_t frames; /**< of the host that the VM's memory has; without a hypervisor, all of it */
     bool has_paging;
     struct {
         uint64_t hits, faults, evictions, page_ins, page_outs;
@@ -70,6 +88,12 @@ void stats_print_table(const struct stats *, FILE *);
 void stats_print_json(const struct stats *, FILE *);
 /** Rows of name,value; a name is the path of the value in the JSON: tlb.l1d.4KiB.hits,12. */
 void stats_print_csv(const struct stats *, FILE *);
+
+const char *cycle_part_name(enum cycle_part);
+const char *cycle_part_words(enum cycle_part);
+
+/** The sum of all exits. */
+uint64_t stats_exits(const struct counts *);
 
 /** A 128-bit number in decimal; @p text holds 40 bytes. */
 const char *decimal(unsigned __int128 number, char *text);

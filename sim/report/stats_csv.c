@@ -53,17 +53,30 @@ static void walks(const struct csv *csv, const struct counts *c)
         row(csv, c->walks.served_by[s], "walks", "served_by", server_name((enum server)s), NULL);
 }
 
+/* Every reason and kind of work, so that the rows of two runs are the same. */
+static void hypervisor(const struct csv *csv, const struct counts *c)
+{
+    row(csv, stats_exits(c), "exits", "total", NULL, NULL);
+    for (unsigned i = 0; c->has_hypervisor && i < EXIT_REASON_COUNT; i++)
+        row(csv, c->exits[i], "exits", "by_reason", exit_reason_name((enum exit_reason)i), NULL);
+    for (unsigned i = 0; c->has_hypervisor && i < WORK_COUNT; i++)
+        row(csv, c->work[i], "work", work_name((enum work)i), NULL, NULL);
+}
+
 static void counts(const struct csv *csv, const struct counts *c)
 {
     char text[40];
     row(csv, c->accesses, "accesses", NULL, NULL, NULL);
     row(csv, c->cycles, "cycles", NULL, NULL, NULL);
+    for (unsigned i = 0; i < CYCLE_PARTS; i++)
+        row(csv, c->cycles_by[i], "cycles_by", cycle_part_name((enum cycle_part)i), NULL, NULL);
     rows_of(csv, "tlb", c->tlb, c->n_tlb);
     rows_of(csv, "structure_caches", c->structure, c->n_structure);
+    rows_of(csv, "nested_tlb", c->nested, c->n_nested);
     walks(csv, c);
     for (unsigned f = REFUSED_NOT + 1; f < REFUSED_LOG_FULL; f++)
         row(csv, c->faults[f], "faults", refusal_name((enum refusal_kind)f), NULL, NULL);
-    row(csv, 0, "exits", "total", NULL, NULL);
+    hypervisor(csv, c);
     row(csv, c->tables.guest_bytes, "tables", "guest_bytes", NULL, NULL);
     row(csv, c->tables.host_bytes, "tables", "host_bytes", NULL, NULL);
     fprintf(csv->out, "%s", csv->vm ? "" : "tables.linear_bytes,");

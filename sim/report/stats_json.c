@@ -48,22 +48,59 @@ static void print_walks(FILE *out, const char *indent, const struct counts *c)
     fputs(" } },", out);
 }
 
+/* Only what happened at all. */
+static void print_named(FILE *out, const uint64_t *counts, unsigned n,
+                        const char *(*name)(unsigned which))
+{
+    unsigned printed = 0;
+    fputc('{', out);
+    for (unsigned i = 0; i < n; i++)
+        if (counts[i])
+            number(out, printed++ ? ", " : " ", name(i), counts[i]);
+    fputs(printed ? " }" : "}", out);
+}
+
+static const char *name_reason(unsigned reason)
+{
+    return exit_reason_name((enum exit_reason)reason);
+}
+
+static const char *name_work(unsigned work)
+{
+    return work_name((enum work)work);
+}
+
+static void print_hypervisor(FILE *out, const char *indent, const struct counts *c)
+{
+    fprintf(out, " },%s\"exits\": {", indent);
+    number(out, " ", "total", stats_exits(c));
+    fputs(", \"by_reason\": ", out);
+    print_named(out, c->exits, EXIT_REASON_COUNT, name_reason);
+    fprintf(out, " },%s\"work\": ", indent);
+    print_named(out, c->work, WORK_COUNT, name_work);
+    fputc(',', out);
+}
+
 static void print_counts(FILE *out, const char *indent, const struct counts *c)
 {
     char text[40];
     number(out, indent, "accesses", c->accesses);
     fputc(',', out);
     number(out, indent, "cycles", c->cycles);
-    fputc(',', out);
+    fprintf(out, ",%s\"cycles_by\": {", indent);
+    for (unsigned i = 0; i < CYCLE_PARTS; i++)
+        number(out, i ? ", " : " ", cycle_part_name((enum cycle_part)i), c->cycles_by[i]);
+    fputs(" },", out);
     print_rows(out, indent, "tlb", "page", c->tlb, c->n_tlb);
     print_rows(out, indent, "structure_caches", "dimension", c->structure, c->n_structure);
+    print_rows(out, indent, "nested_tlb", "dimension", c->nested, c->n_nested);
     print_walks(out, indent, c);
     fprintf(out, "%s\"faults\": {", indent);
     static const enum refusal_kind order[] = {REFUSED_NOT_PRESENT, REFUSED_PROTECTION,
                                               REFUSED_RESERVED, REFUSED_CANONICAL};
     for (unsigned f = 0; f < 4; f++)
         number(out, f ? ", " : " ", refusal_name(order[f]), c->faults[order[f]]);
-    fprintf(out, " },%s\"exits\": { \"total\": 0, \"by_reason\": {} },", indent);
+    print_hypervisor(out, indent, c);
     fprintf(out, "%s\"tables\": {", indent);
     number(out, " ", "guest_bytes", c->tables.guest_bytes);
     number(out, ", ", "host_bytes", c->tables.host_bytes);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sim/report/stats.h"
+#include "sim/report/words.h"
 
 /* 1234567 as "1,234,567". */
 struct grouped {
@@ -79,17 +80,58 @@ static void print_walks(FILE *out, const struct counts *c)
     line(out, "answered and repeated", c->walks.retried, "");
     line(out, "to set a dirty bit", c->walks.dirty, "");
     line(out, "entries read", total, "");
-    if (c->walks.stages > 1) {
-        line(out, "  in guest tables", c->walks.by_stage[0], "");
-        line(out, "  in host tables", total - c->walks.by_stage[0], "");
+    for (unsigned depth = 0; c->walks.stages > 1 && depth < c->walks.stages; depth++) {
+        char label[32];
+        snprintf(label, sizeof label, "  in %s tables", dimension_name(c->walks.stages, depth));
+        line(out, label, c->walks.by_stage[depth], "");
     }
+    if (c->walks.count)
+        fprintf(out, "  %-26s %20.2f\n", "references per walk",
+                (double)total / (double)c->walks.count);
     for (unsigned s = 0; s < SERVERS; s++)
         if (c->walks.served_by[s] || s == SERVED_L1 || s == SERVED_MEMORY)
             fprintf(out, "    %-24s %20s %10s\n", labels[s], grouped(c->walks.served_by[s]).text,
                     share(c->walks.served_by[s], total).text);
 }
 
-static void print_rest(FILE *out, const struct counts *c)
+/* "second_stage_violation" as words. */
+static struct grouped words_of(const char *name)
+{
+    struct grouped g;
+    snprintf(g.text, sizeof g.text, "  %s", name);
+    for (char *at = g.text; (at = strchr(at, '_'));)
+        *at = ' ';
+    return g;
+}
+
+static void print_hypervisor(FILE *out, const struct counts *c)
+{
+    if (!c->has_hypervisor)
+        return;
+    fputs("\nExits to the hypervisor\n", out);
+    line(out, "exits", stats_exits(c), "");
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        if (c->exits[i])
+            line(out, words_of(exit_reason_name((enum exit_reason)i)).text, c->exits[i], "");
+    fputs("\nThe hypervisor's work\n", out);
+    for (unsigned i = 0; i < WORK_COUNT; i++)
+        if (c->work[i])
+            fprintf(out, "  %-26s %20s  %s\n", work_name((enum work)i), grouped(c->work[i]).text,
+                    work_help((enum work)i));
+    line(out, "frames of memory given", c->frames, "of 4 KiB");
+    line(out, "its tables for the VM", c->tables.host_bytes, "B");
+}
+
+static void print_cycles(FILE *out, const struct counts *c)
+{
+    line(out, "cycles", c->cycles, "");
+    for (unsigned i = 0; i < CYCLE_PARTS; i++)
+        if (c->cycles_by[i])
+            fprintf(out, "    %-32s %12s %10s\n", cycle_part_words((enum cycle_part)i),
+                    grouped(c->cycles_by[i]).text, share(c->cycles_by[i], c->cycles).text);
+}
+
+static void print_faults(FILE *out, const struct counts *c)
 {
     static const char *const faults[REFUSALS] = {
         [REFUSED_NOT_PRESENT] = "page not present",
@@ -101,6 +143,10 @@ static void print_rest(FILE *out, const struct counts *c)
     for (unsigned f = REFUSED_NOT + 1; f < REFUSED_LOG_FULL; f++)
         if (c->faults[f] || f != REFUSED_CANONICAL)
             line(out, faults[f], c->faults[f], "");
+}
+
+static void print_rest(FILE *out, const struct counts *c)
+{
     if (c->tables.guest_bytes) { /* a raw VM's are not counted */
         fputs("\nPage tables\n", out);
         line(out, "the guest's, at their most", c->tables.guest_bytes, "B");
@@ -120,13 +166,16 @@ static void print_rest(FILE *out, const struct counts *c)
 static void print_counts(FILE *out, const struct counts *c)
 {
     line(out, "accesses", c->accesses, "");
-    line(out, "cycles", c->cycles, "");
+    print_cycles(out, c);
     if (c->accesses)
         fprintf(out, "  %-26s %20.2f\n", "cycles per access",
                 (double)c->cycles / (double)c->accesses);
     print_caches(out, "TLB", "page", c->tlb, c->n_tlb);
     print_caches(out, "Structure cache", "of", c->structure, c->n_structure);
+    print_caches(out, "Nested TLB", "of", c->nested, c->n_nested);
     print_walks(out, c);
+    print_faults(out, c);
+    print_hypervisor(out, c);
     print_rest(out, c);
 }
 

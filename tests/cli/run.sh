@@ -116,8 +116,29 @@ ok "OPT is the least" test "$(belady opt 3) $(belady opt 4)" = "7 6"
 
 run run "$SCRATCH/none.json"
 ok "a scenario that is not there" exits 2 "$err" "none.json"
+
+# Under a hypervisor: what its exits and its work are, and what the cycles are spent on.
 run run "$zipf" --mode nested
-ok "a mode that this version lacks" exits 2 "$err" "only native"
+ok "nested paging, in a table" exits 0 "$out" "second stage violation" "$out" "in host tables" \
+    "$out" "references per walk" "$out" "gives the VM a page"
+run run "$zipf" --mode nested --format csv
+ok "exits are counted" test "$(value exits.total)" = "$(value work.back)"
+ok "a frame for each page that was backed" test "$(value vms.web.frames)" = "$(value work.back)"
+parts=0
+for part in accesses translation guest exits hypervisor; do
+    parts=$((parts + $(value cycles_by.$part)))
+done
+ok "the parts of the cycles are the cycles" test "$parts" = "$(value cycles)"
+lookups=$(value structure_caches.pde.host.lookups) hits=$(value structure_caches.pde.host.hits)
+ok "the host has structure caches of its own" \
+    test "$lookups" = $((hits + $(value structure_caches.pde.host.misses)))
+run run "$zipf" --mode nested --format json --events "$SCRATCH/log"
+ok "as JSON" exits 0 "$out" '"exits": { "total": ' "$out" '"by_reason": { "second_stage_violation": ' \
+    "$out" '"work": { "back": '
+has python3 && ok "which parses" python3 -m json.tool "$out" /dev/null
+ok "the log says what exits and work are" exits 0 \
+    "$SCRATCH/log" '"event":"exit","depth":1,"detail":"second_stage_violation"' \
+    "$SCRATCH/log" '"event":"work","depth":1,"level":1,"detail":"back"'
 run run "$zipf" --set /vms/0/memori=1
 ok "a setting of an unknown key" exits 2 "$err" "memory"
 run run "$zipf" --set /vms/0/memori=1 --format json
