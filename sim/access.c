@@ -93,7 +93,7 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
             machine_stop(m, EXIT_ENVIRONMENT, "this computer is out of memory for reclaim opt");
         uint64_t next = vm->touches < future->n ? future->next_use[vm->touches] : UINT64_MAX;
         vm->touches++;
-        guest_touch(&vm->guest, w->found.next, next);
+        guest_touch(&vm->guest, vm_gpa(m, v, &w->found), next);
         if (!faulted)
             tally_note(&v->mmu->tally, EVENT_PAGE_HIT, a->gva, 0);
     }
@@ -116,11 +116,11 @@ static void complete_pages(struct machine *m, struct vcpu *v, const struct acces
         uint64_t rest = page - (part.gva & (page - 1));
         unsigned bytes = rest < left ? (unsigned)rest : left;
         if (!pieces->n)
-            whole.gpa = w->found.next, whole.hpa = w->found.hpa;
+            whole.gpa = vm_gpa(m, v, &w->found), whole.hpa = w->found.hpa;
         if (pieces->n < 2)
             pieces->piece[pieces->n] = (struct piece){w->found.hpa, bytes};
         if (!pieces->n++ && bytes < left && m->vm[v->vm].config->reclaim)
-            guest_pin(&m->vm[v->vm].guest, w->found.next);
+            guest_pin(&m->vm[v->vm].guest, vm_gpa(m, v, &w->found));
         part.gva += bytes;
         left -= bytes;
     }

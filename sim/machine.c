@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/hypervisor/direct.h"
 #include "sim/hypervisor/technique.h"
 #include "sim/workload/trace.h"
 
@@ -347,6 +348,7 @@ void machine_free(struct machine *m)
         for (unsigned depth = 1; depth <= m->vm[i].below; depth++)
             p2m_fini(&m->vm[i].p2m[depth]);
         frames_fini(&m->vm[i].middle);
+        direct_free(m->vm[i].direct);
     }
     host_fini(&m->host);
     if (m->shared)
@@ -393,6 +395,8 @@ static bool clone_vms(struct machine *clone, const struct machine *m)
         done &= frames_unshare(&vm->middle);
         for (unsigned depth = 1; depth <= from->below; depth++)
             done &= p2m_clone(&vm->p2m[depth], &from->p2m[depth]);
+        vm->direct = from->direct ? direct_clone(from->direct) : NULL;
+        done &= vm->direct || !from->direct;
         vm->feeds = copy_of(from->feeds, (from->n_feeds + 1) * sizeof *from->feeds);
         done &= vm->feeds != NULL;
     }

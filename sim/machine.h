@@ -64,9 +64,10 @@ struct vm {
     unsigned below;  /**< spaces under the guest's physical memory: 0 natively, 1, or 2 */
     struct p2m p2m[STAGES_MAX];                      /**< [depth], 1 to below: what is under each */
     struct second_stage_controls second[STAGES_MAX]; /**< [depth]: the processor's second stages */
-    struct frames middle; /**< memory of a hypervisor that is in a VM itself */
-    uint64_t host_tables; /**< bytes of tables that hypervisors made for it */
-    uint64_t touches;     /**< pages accessed, with reclaim: the index into the future */
+    struct frames middle;  /**< memory of a hypervisor that is in a VM itself */
+    uint64_t host_tables;  /**< bytes of tables that hypervisors made for it */
+    struct direct *direct; /**< of mode direct: frame types, requests; owned; NULL: another mode */
+    uint64_t touches;      /**< pages accessed, with reclaim: the index into the future */
 };
 
 /** When reclaim is OPT: for each touch of a page, when that page is touched next. */

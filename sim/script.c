@@ -105,6 +105,7 @@ static void do_instruction(struct machine *m, struct vcpu *v, const struct scrip
         return;
     }
     const char *fault = door_execute(&door, &instruction);
+    door_settle(&door);
     if (fault)
         gp(o, fault);
 }

@@ -44,7 +44,8 @@ bool back_page(struct door *door, unsigned depth, gpa_t gpa, struct p2m_entry *e
 {
     struct machine *m = door->machine;
     struct p2m *p2m = &m->vm[door->vcpu->vm].p2m[depth];
-    unsigned level = wanted_level(m, door->vcpu->vm, gpa);
+    bool own = m->vm[door->vcpu->vm].config->mode == MODE_DIRECT; /* its memory from the start */
+    unsigned level = own ? 1 : wanted_level(m, door->vcpu->vm, gpa);
     uint64_t at;
     for (;; level--) {
         gpa_t first = gpa & -p2m_page_bytes(level);
@@ -56,7 +57,8 @@ bool back_page(struct door *door, unsigned depth, gpa_t gpa, struct p2m_entry *e
         if (level == 1)
             return out_of_memory(m);
     }
-    bill_work(door, depth, level, WORK_back, gpa);
+    if (!own)
+        bill_work(door, depth, level, WORK_back, gpa);
     *entry = p2m_get(p2m, gpa);
     m->mem.exhausted |= p2m->words.exhausted || m->host.owners.exhausted;
     return true;

@@ -10,6 +10,7 @@ const struct technique *technique_of(enum mode mode)
 {
     static const struct technique *const of[MODES] = {[MODE_NATIVE] = &technique_native,
                                                       [MODE_NESTED] = &technique_nested,
+                                                      [MODE_DIRECT] = &technique_direct,
                                                       [MODE_THREE_STAGE] = &technique_nested,
                                                       [MODE_COLLAPSED] = &technique_collapsed};
     return of[mode];
@@ -43,6 +44,15 @@ bool vm_reach(const struct machine *m, unsigned vm, gpa_t gpa, hpa_t *at)
         *at = entry.at + (*at & low_bits(FRAME_SHIFT));
     }
     return mem_holds(&m->mem, *at, 1);
+}
+
+gpa_t vm_gpa(const struct machine *m, const struct vcpu *v, const struct found *found)
+{
+    bool physical = v->mmu->stages > 1 && !found->direct;
+    if (!m->vm[v->vm].below || physical || !mem_holds(&m->mem, found->hpa, 1))
+        return found->next;
+    struct frame_owner owner = host_owner(&m->host, found->hpa);
+    return owner.gfn << FRAME_SHIFT | (found->hpa & low_bits(FRAME_SHIFT));
 }
 
 bool vm_holds(const struct machine *m, unsigned vm, gpa_t gpa, uint64_t bytes)

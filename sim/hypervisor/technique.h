@@ -50,6 +50,9 @@ const struct technique *technique_of(enum mode);
 /** Where a word of a VM's memory is in the host. False: it has no frame (and reads as zero). */
 bool vm_reach(const struct machine *, unsigned vm, gpa_t, hpa_t *);
 
+/** The gpa that an access found, also where the processor walks tables that lead to the host. */
+gpa_t vm_gpa(const struct machine *, const struct vcpu *, const struct found *);
+
 /** Whether a VM has such memory, backed or not. */
 bool vm_holds(const struct machine *, unsigned vm, gpa_t, uint64_t bytes);
 
