@@ -36,6 +36,13 @@ enum shadow_policy {
 };
 #define SHADOW_POLICY_WORDS "kvm", "trace", "vtlb"
 
+/** Defaults, which the table of scenario keys prints: see vm_config_default. */
+#define SHADOW_PREFETCH 8
+#define SHADOW_FLOOD    3
+#define DIRECT_BATCH    32
+#define AGILE_WRITES    2
+#define AGILE_INTERVAL  100000
+
 struct shadow_config {
     enum shadow_policy policy;
     uint32_t prefetch; /**< entries filled around one that is; 0: none */
@@ -210,5 +217,21 @@ struct scenario {
 };
 
 const char *mode_name(enum mode);
+
+/** What there is to say of a mode; references are those of a walk that no cache shortens, with
+ * tables of 4 levels in every stage. */
+struct mode_about {
+    unsigned least, most; /**< references: where they depend on the page, from the fewest */
+    const char *what;
+};
+const struct mode_about *mode_about(enum mode);
+
+/** The mode of that name, or MODES. */
+enum mode mode_named(const char *name);
+
+const char *shadow_policy_name(enum shadow_policy);
+
+/** A VM of which nothing is said: of its mode's settings, what the scenario reader's table says. */
+struct vm_config vm_config_default(void);
 
 #endif

@@ -29,12 +29,16 @@ bool setting_split(const char *given, char **text, struct setting *setting)
     return true;
 }
 
-bool mode_known(const char *name)
+int cli_mode(const struct cli *cli, const char *name, enum mode *mode)
 {
-    for (enum mode mode = 0; mode < MODES; mode++)
-        if (!strcmp(mode_name(mode), name))
-            return true;
-    return false;
+    char known[200] = "";
+    *mode = mode_named(name);
+    if (*mode != MODES)
+        return EXIT_OK;
+    for (enum mode m = 0; m < MODES; m++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "",
+                 mode_name(m));
+    return cli_usage(cli, "unknown mode '%s'; known: %s", name, known);
 }
 
 /* --set and --mode, in the order given. */
@@ -43,9 +47,9 @@ static int read_settings(const struct cli *cli, struct setting *settings, char *
     for (int i = 0; i < cli->n_given; i++) {
         const struct cli_given *given = &cli->given[i];
         bool mode = !strcmp(given->option->name, "mode");
-        if (mode && !mode_known(given->value))
-            return cli_usage(cli, "unknown mode '%s'; known: native, shadow, nested, direct",
-                             given->value);
+        enum mode known;
+        if (mode && cli_mode(cli, given->value, &known) != EXIT_OK)
+            return EXIT_USAGE;
         if (mode)
             settings[(*n)++] = (struct setting){"/vms/*/mode", given->value};
         if (strcmp(given->option->name, "set"))

@@ -35,7 +35,7 @@ uint64_t scenario_planned(const struct scenario *);
 /** "/pointer=value" in two. False: it is none. Either way the text is the caller's to free. */
 bool setting_split(const char *given, char **text, struct setting *);
 
-/** Whether there is a mode of that name. */
-bool mode_known(const char *name);
+/** Whether there is a mode of that name: EXIT_OK, or a code after saying which there are. */
+int cli_mode(const struct cli *, const char *name, enum mode *);
 
 #endif

@@ -51,10 +51,10 @@ static int split_values(const struct cli *cli, struct axis *axis, char *list)
 
 static int check_modes(const struct cli *cli, const struct axis *axis)
 {
+    enum mode mode;
     for (unsigned v = 0; v < axis->n; v++)
-        if (!mode_known(axis->values[v]))
-            return cli_usage(cli, "unknown mode '%s'; known: native, shadow, nested, direct",
-                             axis->values[v]);
+        if (cli_mode(cli, axis->values[v], &mode) != EXIT_OK)
+            return EXIT_USAGE;
     return EXIT_OK;
 }
 

@@ -54,6 +54,19 @@ void load_raw(struct loader *, const cJSON *item, unsigned vm);
 void load_images(struct loader *, const cJSON *item, unsigned vm);
 void load_preloads(struct loader *, const cJSON *item, unsigned vm);
 
+/** Where images may stand. */
+struct image_place {
+    const struct schema *schema;
+    const char *address; /**< the key of the address in there */
+    const char *owner;   /**< of the memory: "VM" */
+    uint64_t bytes;      /**< that there are */
+};
+const struct image_config *load_images_of(struct loader *, const cJSON *list,
+                                          const struct image_place *, unsigned *count);
+
+/** load_hypervisor.c: second stages and modes, when the VM is known otherwise. */
+void load_hypervisor(struct loader *, const cJSON *item, unsigned vm);
+
 /** load_process.c: processes of a built VM, with maps and workloads. */
 void load_processes(struct loader *, const cJSON *list, unsigned vm);
 

@@ -93,54 +93,61 @@ static void write_words(uint8_t *bytes, const struct key *key, const cJSON *list
     }
 }
 
-static void load_image(struct loader *l, const cJSON *item, struct vm_config *vm,
+static void load_image(struct loader *l, const cJSON *item, const struct image_place *place,
                        struct image_config *image)
 {
     struct document *d = l->document;
     const cJSON *words = member(item, "u64"), *text = member(item, "bytes");
-    image->gpa = read_number(&image_schema, item, "gpa");
+    image->gpa = read_number(place->schema, item, place->address);
     if (!present(item, "u64") == !present(item, "bytes")) {
         remark(d, item, "%s" HINT "give one of them",
                words ? "both \"u64\" and \"bytes\"" : "neither \"u64\" nor \"bytes\"");
         return;
     }
-    if ((!words && !text) || !member(item, "gpa"))
+    if ((!words && !text) || !member(item, place->address))
         return;
     uint64_t length =
         words ? 8 * (uint64_t)cJSON_GetArraySize(words) : value_bytes(text->valuestring, NULL);
-    if (image->gpa >= vm->memory || length > vm->memory - image->gpa) {
-        remark(d, member(item, "gpa"),
-               "%llu bytes from there don't fit the VM's memory of %llu" HINT
-               "give the VM more memory, or a lower gpa",
-               (unsigned long long)length, (unsigned long long)vm->memory);
+    if (image->gpa >= place->bytes || length > place->bytes - image->gpa) {
+        remark(d, member(item, place->address),
+               "%llu bytes from there don't fit the %s's memory of %llu" HINT
+               "give the %s more memory, or a lower %s",
+               (unsigned long long)length, place->owner, (unsigned long long)place->bytes,
+               place->owner, place->address);
         return;
     }
     uint8_t *bytes = storage_take(l->storage, length);
     if (words)
-        write_words(bytes, spec_key(&image_schema, "u64"), words);
+        write_words(bytes, spec_key(place->schema, "u64"), words);
     else
         value_bytes(text->valuestring, bytes);
     image->bytes = bytes;
     image->length = length;
 }
 
+const struct image_config *load_images_of(struct loader *l, const cJSON *list,
+                                          const struct image_place *place, unsigned *count)
+{
+    unsigned n = 0;
+    *count = list ? (unsigned)cJSON_GetArraySize(list) : 0;
+    struct image_config *images = storage_take(l->storage, *count * sizeof *images);
+    for (const cJSON *item = list ? list->child : NULL; item; item = item->next)
+        load_image(l, item, place, &images[n++]);
+    return images;
+}
+
 /* CR3 can only be checked against memory, whose default follows from the paging. */
 void load_images(struct loader *l, const cJSON *item, unsigned number)
 {
     struct vm_config *vm = &l->vms[number];
-    const cJSON *list = member(item, "image");
+    const struct image_place place = {&image_schema, "gpa", "VM", vm->memory};
     const cJSON *cr3 = member(member(item, "registers"), "cr3");
-    unsigned n = list ? (unsigned)cJSON_GetArraySize(list) : 0;
-    struct image_config *images = storage_take(l->storage, n * sizeof *images);
     if (cr3 && l->facts[number].sound && (vm->registers.cr3 & ~CR3_PCID) >= vm->memory)
         remark(l->document, cr3,
                "CR3 points beyond the VM's memory of %llu bytes" HINT
                "the top table is in guest memory",
                (unsigned long long)vm->memory);
-    vm->images = images;
-    vm->n_images = n;
-    for (const cJSON *image = list ? list->child : NULL; image; image = image->next)
-        load_image(l, image, vm, images++);
+    vm->images = load_images_of(l, member(item, "image"), &place, &vm->n_images);
 }
 
 /* Whether set and way exist in a cache; and the number (of a page or line) that stands there. */

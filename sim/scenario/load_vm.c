@@ -204,26 +204,6 @@ static void refuse_guest_os(struct loader *l, const cJSON *item)
     }
 }
 
-/* Shares of 1000, by level. */
-static void load_mix(struct loader *l, const cJSON *vm_item, struct vm_config *vm)
-{
-    static const char *const names[] = {NULL, "4KiB", "2MiB", "1GiB"};
-    const cJSON *mix = member(vm_item, "second_stage_page");
-    double sum = 0;
-    if (!cJSON_IsObject(mix)) {
-        static const uint8_t level_of_word[] = {1, 2, 2, 3}; /* of page_words */
-        vm->page_share[level_of_word[read_number(&vm_schema, vm_item, "second_stage_page")]] = 1000;
-        return;
-    }
-    for (unsigned level = 1; level <= 3; level++) {
-        double share = read_real(&page_mix_schema, mix, names[level]);
-        vm->page_share[level] = (uint32_t)(share * 1000 + 0.5);
-        sum += share;
-    }
-    if (sum < 0.999999 || sum > 1.000001)
-        remark(l->document, mix, "the shares add up to %.6g" HINT "they must add up to 1", sum);
-}
-
 /* A number appended to a word, for those who gave no name. */
 const char *name_of(struct loader *l, const char *given, const char *word, unsigned number)
 {
@@ -237,6 +217,7 @@ static void load_vm(struct loader *l, const cJSON *item, unsigned number)
 {
     struct vm_config *vm = &l->vms[number];
     struct vm_facts *facts = &l->facts[number];
+    *vm = vm_config_default();
     vm->name = name_of(l, read_text(&vm_schema, item, "name"), "vm", number);
     vm->mode = (enum mode)read_number(&vm_schema, item, "mode");
     vm->vcpus = (unsigned)read_number(&vm_schema, item, "vcpus");
@@ -254,12 +235,7 @@ static void load_vm(struct loader *l, const cJSON *item, unsigned number)
     else
         load_processes(l, member(item, "processes"), number);
     load_preloads(l, member(item, "preload"), number);
-    vm->second_stage = (enum second_stage)read_number(&vm_schema, item, "second_stage");
-    load_mix(l, item, vm);
-    if (vm->raw && vm->mode == MODE_DIRECT)
-        remark(l->document, member(item, "mode"),
-               "a raw VM can't run in direct mode" HINT "its tables hold guest frames: use native, "
-               "shadow or nested");
+    load_hypervisor(l, item, number);
 }
 
 void check_names(struct loader *l, const cJSON *list, const char *what)

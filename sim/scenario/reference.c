@@ -154,6 +154,20 @@ static void print_verbs(FILE *out)
         fprintf(out, "| `%s` | %s |\n", verbs[i].name, verbs[i].help);
 }
 
+static void print_modes(FILE *out)
+{
+    fputs("\n### Modes\n\nReferences are the entries that a walk reads when no cache shortens it "
+          "and every\nstage has 4 levels.\n\n| `mode` | references | what |\n|---|---|---|\n",
+          out);
+    for (enum mode mode = 0; mode < MODES; mode++) {
+        const struct mode_about *about = mode_about(mode);
+        fprintf(out, "| `%s` | %u", mode_name(mode), about->least);
+        if (about->most != about->least)
+            fprintf(out, " to %u", about->most);
+        fprintf(out, " | %s |\n", about->what);
+    }
+}
+
 void reference_print(FILE *out)
 {
     struct outline outline = {.n = 0};
@@ -165,5 +179,7 @@ void reference_print(FILE *out)
         print_section(out, outline.section[i]);
         if (outline.section[i] == &script_schema)
             print_verbs(out);
+        if (outline.section[i] == &vm_schema)
+            print_modes(out);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * The keys of scenarios: the machines and what stands in them. (What runs in them: spec_work.c; the
- * host: spec_machine.c.)
+ * The keys of scenarios: the machines and what stands in them. (What runs in them: spec_work.c; how
+ * their memory is virtualized: spec_hypervisor.c; the host: spec_machine.c.)
  */
 #include "sim/scenario/spec_table.h"
 
@@ -15,7 +15,6 @@ const char *const reclaim_words[] = {RECLAIM_WORDS, NULL};
 const char *const tlb_words[] = {TLB_WORDS, NULL};
 const char *const cache_words[] = {"l1", "l2", "llc", NULL};
 const char *const replacement_words[] = {REPLACEMENT_WORDS, NULL};
-static const char *const second_stage_words[] = {SECOND_STAGE_WORDS, NULL};
 
 static const struct key scenario_keys[] = {
     {.name = "version",
@@ -61,8 +60,7 @@ static const struct key vm_keys[] = {
      .type = TYPE_WORD,
      .words = mode_words,
      .fallback = "\"native\"",
-     .help = "How its memory is virtualized: `native` (no hypervisor: its physical addresses are "
-             "the host's), `shadow`, `nested` or `direct`"},
+     .help = "How its memory is virtualized: see the table of modes"},
     {.name = "second_stage",
      .type = TYPE_WORD,
      .words = second_stage_words,
@@ -74,7 +72,14 @@ static const struct key vm_keys[] = {
      .child = &page_mix_schema,
      .fallback = "\"4KiB\"",
      .example = "{\"2MiB\": 0.6, \"4KiB\": 0.4}",
-     .help = "Page size of the second stage, or a mix of sizes"},
+     .help = "Page size of the second stage, or a mix of sizes; `flat` has 4KiB only"},
+    {.name = "ept", .child = &ept_schema, .help = "Controls of an EPT second stage"},
+    {.name = "second_stage_raw",
+     .child = &second_stage_raw_schema,
+     .help = "Raw VM in nested mode: the second stage's tables, given by hand"},
+    {.name = "shadow", .child = &shadow_schema, .help = "How shadow tables follow the guest's"},
+    {.name = "direct", .child = &direct_schema, .help = "How the guest asks for updates"},
+    {.name = "agile", .child = &agile_schema, .help = "Where agile changes from shadow to nested"},
     {.name = "memory",
      .type = TYPE_SIZE,
      .least = 8,
@@ -134,13 +139,6 @@ static const struct key memory_keys[] = {
      .help = "Weight against other VMs when memory is short"},
 };
 KIND(memory, "A VM's memory, and what its hypervisor may do to it.");
-
-static const struct key page_mix_keys[] = {
-    {.name = "4KiB", .type = TYPE_SHARE, .help = "Share of memory mapped by 4 KiB pages"},
-    {.name = "2MiB", .type = TYPE_SHARE, .help = "Share of memory mapped by 2 MiB pages"},
-    {.name = "1GiB", .type = TYPE_SHARE, .help = "Share of memory mapped by 1 GiB pages"},
-};
-KIND(page_mix, "A mix of page sizes; the shares add up to 1.");
 
 static const struct key guest_keys[] = {
     {.name = "paging",
@@ -256,13 +254,7 @@ static const struct key image_keys[] = {
      .required = true,
      .example = "\"0x1000\"",
      .help = "Where the first byte stands"},
-    {.name = "u64",
-     .type = TYPE_U64,
-     .list = true,
-     .items_least = 1,
-     .example = "[\"0x2067\", \"0x0\"]",
-     .help = "8-byte words, little-endian"},
-    {.name = "bytes", .type = TYPE_BYTES, .example = "\"7f7f84ff\"", .help = "Or bytes"},
+    IMAGE_CONTENTS,
 };
 KIND(image, "Something written into guest memory before the run: `u64` or `bytes`.");
 

@@ -68,6 +68,12 @@ extern const struct schema geometry_schema;
 extern const struct schema reclaim_schema;
 extern const struct schema memory_schema;
 extern const struct schema page_mix_schema;
+extern const struct schema ept_schema;
+extern const struct schema second_stage_raw_schema;
+extern const struct schema host_image_schema;
+extern const struct schema shadow_schema;
+extern const struct schema direct_schema;
+extern const struct schema agile_schema;
 extern const struct schema process_schema;
 extern const struct schema map_schema;
 extern const struct schema workload_schema;
@@ -92,6 +98,8 @@ extern const struct schema sourced_schema;
 
 /** Words in the order of the enums that they stand for. */
 extern const char *const mode_words[];
+extern const char *const second_stage_words[];
+extern const char *const shadow_policy_words[];
 extern const char *const paging_words[];
 extern const char *const page_words[];
 extern const char *const reclaim_words[];

@@ -21,6 +21,22 @@
                                        .selector = by}
 #define KIND(id, text) CHOSEN(id, NULL, text)
 
+/** A number that is defined elsewhere, as a default. */
+#define TEXT_OF(number)   TEXT_OF_IT(number)
+#define TEXT_OF_IT(token) #token
+
+/** What an image holds, wherever it stands. */
+#define IMAGE_CONTENTS                                                                             \
+    {.name = "u64",                                                                                \
+     .type = TYPE_U64,                                                                             \
+     .list = true,                                                                                 \
+     .items_least = 1,                                                                             \
+     .example = "[\"0x2067\", \"0x0\"]",                                                           \
+     .help = "8-byte words, little-endian"},                                                       \
+    {                                                                                              \
+        .name = "bytes", .type = TYPE_BYTES, .example = "\"7f7f84ff\"", .help = "Or bytes"         \
+    }
+
 #define TIB 1099511627776.0
 
 #endif

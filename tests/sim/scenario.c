@@ -494,3 +494,58 @@ Test(scenario, a_2_level_guest_has_at_most_4_gib)
     cr_expect_str_eq(d.list[0].pointer, "/vms/0/memory");
     diagnostics_free(&d);
 }
+
+Test(scenario, controls_of_second_stages_are_read)
+{
+    struct scenario s = load(GOOD "hypervisor.json", NULL, 0);
+    const struct vm_config *vm = s.machine.vms;
+    cr_expect(!vm[0].no_accessed_dirty && vm[0].page_log && vm[0].mode_based_execute);
+    cr_expect(vm[0].no_execute_only && vm[0].advanced_information && vm[0].no_vpid);
+    cr_expect(vm[1].no_accessed_dirty && !vm[1].no_execute_only && !vm[1].no_vpid);
+    cr_expect_eq(vm[2].second_stage, SECOND_FLAT);
+    cr_expect(vm[3].second_stage == SECOND_NPT4 && vm[3].no_vpid, "an ASID");
+    const struct second_stage_raw *ept = &vm[4].second_stage_raw, *npt = &vm[5].second_stage_raw;
+    cr_expect(ept->given && ept->pointer == 0x1005e && ept->n_images == 2);
+    cr_expect(ept->images[0].gpa == 0x10000 && ept->images[0].length == 8, "an hpa");
+    cr_expect_arr_eq(ept->images[1].bytes, "\xb7\0", 2);
+    cr_expect(npt->given && npt->pointer == 0x10000 && !npt->n_images);
+    scenario_free(&s);
+}
+
+Test(scenario, settings_of_all_modes_are_read_whatever_the_mode)
+{
+    struct scenario s = load(GOOD "hypervisor.json", NULL, 0);
+    const struct vm_config *vm = &s.machine.vms[0];
+    cr_expect(vm->shadow.policy == SHADOW_VTLB && vm->shadow.prefetch == 0);
+    cr_expect(vm->shadow.flood == 7 && vm->shadow.pages == 1000);
+    cr_expect_eq(vm->direct.batch, 5);
+    cr_expect(vm->agile.shadow_levels == 0 && vm->agile.writes == 9 && vm->agile.interval == 500);
+    scenario_free(&s);
+}
+
+/* What `replay` builds has the same. */
+Test(scenario, a_vm_of_which_nothing_is_said_has_the_defaults)
+{
+    struct scenario s = load(GOOD "minimal.json", NULL, 0);
+    const struct vm_config *vm = &s.machine.vms[0], expected = vm_config_default();
+    cr_expect_eq(vm->mode, expected.mode);
+    cr_expect_eq(vm->second_stage, expected.second_stage);
+    cr_expect_arr_eq(vm->page_share, expected.page_share, sizeof vm->page_share);
+    cr_expect_eq(vm->no_accessed_dirty, expected.no_accessed_dirty);
+    cr_expect_eq(vm->page_log, expected.page_log);
+    cr_expect_eq(vm->no_vpid, expected.no_vpid);
+    cr_expect_eq(vm->mode_based_execute, expected.mode_based_execute);
+    cr_expect_eq(vm->no_execute_only, expected.no_execute_only);
+    cr_expect_eq(vm->advanced_information, expected.advanced_information);
+    cr_expect_eq(vm->shadow.policy, expected.shadow.policy);
+    cr_expect_eq(vm->shadow.prefetch, expected.shadow.prefetch);
+    cr_expect_eq(vm->shadow.flood, expected.shadow.flood);
+    cr_expect_eq(vm->shadow.pages, expected.shadow.pages);
+    cr_expect_eq(vm->direct.batch, expected.direct.batch);
+    cr_expect_eq(vm->agile.shadow_levels, expected.agile.shadow_levels);
+    cr_expect_eq(vm->agile.writes, expected.agile.writes);
+    cr_expect_eq(vm->agile.interval, expected.agile.interval);
+    cr_expect_eq(vm->vcpus, expected.vcpus);
+    cr_expect_eq(vm->paging, expected.paging);
+    scenario_free(&s);
+}

@@ -22,6 +22,10 @@ BEYOND = """
  trace-not-there workload-without-map list-outside-its-map second-vm-of-a-name no-such-set
  5-level-switched-off mix-not-1 zero-in-a-string memory-out-of-range
  no-such-invept invvpid-address too-deep half-surrogate
+ log-without-dirty-flags ept-controls-of-npt large-pages-in-flat
+ second-stage-by-hand-of-a-guest-os second-stage-by-hand-in-shadow second-stage-by-hand-is-flat
+ pointer-of-another-second-stage no-pointer no-processor-takes-the-pointer pointer-beyond-memory
+ host-image-beyond-memory textbook-in-shadow raw-in-direct
 """.split()
 
 
