@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "sim/report/words.h"
+
 /* ---- watching the access ---- */
 
 struct watch {
@@ -39,14 +41,30 @@ static void before_attempt(struct watch *watch)
     const struct mmu *mmu = mmu_of(watch->machine, &r->item);
     if (r->cold)
         machine_cool(watch->machine);
-    r->stage = mmu->stage[0];
+    memcpy(r->stage, mmu->stage, sizeof r->stage);
     r->stages = mmu->stages;
+    for (unsigned depth = 1; depth < r->stages; depth++) /* of two collapsed, the outer one */
+        r->second[depth] = watch->machine->vm[r->item.vm].second[depth + r->below + 1 - r->stages];
     r->registers = mmu->registers;
     r->by_entry = mmu->look.by_entry;
     r->peeked = machine_peek(watch->machine, &r->item, &r->peek);
 }
 
-/* An attempt was answered: its fault is kept, the rest forgotten, but for the access's own event.
+/* What an attempt met on its way that was answered. */
+static void keep_handled(struct walk_report *r, bool faults)
+{
+    for (unsigned i = 0; i < r->n_events; i++) {
+        const struct event *e = &r->event[i];
+        if (e->kind != EVENT_EXIT && e->kind != EVENT_WORK && !(faults && e->kind == EVENT_FAULT))
+            continue;
+        if (r->n_handled < WALK_HANDLED)
+            r->handled[r->n_handled++] = *e;
+        else
+            r->more_handled = true;
+    }
+}
+
+/* An attempt was answered: what it met is kept, the rest forgotten, but for the access's own event.
  */
 static void after_attempt(void *self, const struct walk *w, bool repeated)
 {
@@ -55,93 +73,12 @@ static void after_attempt(void *self, const struct walk *w, bool repeated)
     r->attempt = *w;
     if (!repeated)
         return;
-    const struct event *fault = walk_report_event(r, EVENT_FAULT);
-    if (fault && r->n_handled < WALK_HANDLED)
-        r->handled[r->n_handled++] = *fault;
+    keep_handled(r, true);
     r->n_events = r->n_events > 0;
+    r->answered += r->cycles;
     r->cycles = r->n_events ? r->price[0] : 0;
+    r->answered -= r->cycles;
     before_attempt(watch);
-}
-
-/* ---- what the attempt did not read, and why ---- */
-
-static void set_saver(const struct walk_report *r, struct walk_line *line)
-{
-    static const char *const names[] = {"", "pte", "pde", "pdpte", "pml4", "pml5"};
-    const struct event *tlb = walk_report_event(r, EVENT_TLB_HIT);
-    unsigned level = 0;
-    for (unsigned i = 0; i < r->n_events; i++)
-        if (r->event[i].kind == EVENT_STRUCTURE_HIT && r->event[i].depth == line->depth)
-            level = r->event[i].level;
-    if (r->tlb_hit && tlb)
-        snprintf(line->served_by, sizeof line->served_by, "%s tlb",
-                 tlb_name((enum tlb_name)tlb->detail));
-    else
-        snprintf(line->served_by, sizeof line->served_by, "%s cache", names[level]);
-}
-
-static struct walk_line *add_line(struct walk_report *r, const struct ref *ref, bool read)
-{
-    struct walk_line *line = &r->line[r->n_lines++];
-    *line = (struct walk_line){.depth = ref->depth,
-                               .level = ref->level,
-                               .address = ref->at,
-                               .entry = ref->entry,
-                               .set = read && r->outcome.kind == OUTCOME_OK ? ref->set : 0,
-                               .ia = ref->ia,
-                               .rights = ref->rights,
-                               .leaf = ref->leaf,
-                               .read = read,
-                               .server = (enum server)ref->server};
-    if (!read) {
-        set_saver(r, line);
-        return line;
-    }
-    const struct tally *t = &mmu_of(r->machine, &r->item)->tally;
-    snprintf(line->served_by, sizeof line->served_by, "%s", server_name(line->server));
-    line->cycles = t->price[SLOT(REF, ref->depth, ref->level, ref->server)];
-    return line;
-}
-
-static bool same_place(const struct ref *a, const struct ref *b)
-{
-    return a->depth == b->depth && a->level == b->level && a->at == b->at;
-}
-
-/* The peek's entries in order, those that the attempt read marked; then what it read elsewhere. */
-static void list_lines(struct walk_report *r)
-{
-    unsigned next = 0;
-    r->n_lines = 0;
-    for (unsigned i = 0; i < r->peek.refs; i++) {
-        const struct ref *ref = &r->peek.ref[i];
-        bool read = next < r->attempt.refs && same_place(ref, &r->attempt.ref[next]);
-        struct walk_line *line = add_line(r, read ? &r->attempt.ref[next] : ref, read);
-        next += read;
-        line->differs = !read && next < r->attempt.refs && !r->attempt.ref[next].depth &&
-                        !ref->depth && r->attempt.ref[next].level >= ref->level;
-        r->stale |= line->differs;
-    }
-    for (; next < r->attempt.refs; next++) {
-        add_line(r, &r->attempt.ref[next], true)->differs = true;
-        r->stale = true;
-    }
-}
-
-/* A host reference serves the next one above it, or the data. */
-static void set_purposes(struct walk_report *r)
-{
-    for (unsigned i = 0; i < r->n_lines; i++) {
-        struct walk_line *line = &r->line[i];
-        unsigned j = i + 1;
-        while (j < r->n_lines && r->line[j].depth >= line->depth)
-            j++;
-        if (!line->depth || j == r->n_lines)
-            snprintf(line->purpose, sizeof line->purpose, "data");
-        else
-            snprintf(line->purpose, sizeof line->purpose, "%s %s",
-                     walk_report_dimension(r, r->line[j].depth), walk_report_level(r, &r->line[j]));
-    }
 }
 
 /* Whether the caches gave another answer than the tables would have given. */
@@ -166,6 +103,8 @@ void walk_report_make(struct walk_report *r, struct machine *m, const struct scr
     r->vm = vm->name;
     r->process = vm->raw ? NULL : vm->processes[item->process].name;
     r->mode = mode_name(vm->mode);
+    r->below = m->vm[item->vm].below;
+    r->shadowed = vm->mode == MODE_SHADOW;
     r->n_events = r->n_handled = 0;
     r->cycles = 0;
     if (!vm->raw)
@@ -176,9 +115,12 @@ void walk_report_make(struct walk_report *r, struct machine *m, const struct scr
     machine_watch(m, NULL);
     r->tlb_hit =
         r->outcome.kind == OUTCOME_OK && !r->attempt.refs && walk_report_event(r, EVENT_TLB_HIT);
+    if (r->outcome.kind == OUTCOME_FAULT)
+        keep_handled(r, false); /* an exit of a fault that is the guest's own */
+    for (unsigned server = 0; server < SERVERS; server++)
+        r->ref_price[server] = mmu_of(m, item)->tally.price[SLOT(REF, 0, 0, server)];
     r->stale = answered_otherwise(r);
-    list_lines(r);
-    set_purposes(r);
+    walk_report_list(r);
 }
 
 /* ---- for the writers ---- */
@@ -201,18 +143,25 @@ const struct event *walk_report_event(const struct walk_report *r, enum event_ki
     return NULL;
 }
 
-const char *walk_report_dimension(const struct walk_report *r, unsigned depth)
+const char *walk_report_dimension(const struct walk_report *r, const struct walk_line *line)
 {
-    static const char *const names[STAGES_MAX][STAGES_MAX] = {
-        {"guest"}, {"guest", "host"}, {"l2", "l1", "l0"}};
-    return names[r->stages ? r->stages - 1 : 0][depth];
+    bool shadow = line->direct || (!line->depth && r->shadowed);
+    return shadow ? "shadow" : dimension_name(r->stages, line->depth);
 }
 
 const char *walk_report_level(const struct walk_report *r, const struct walk_line *line)
 {
-    const struct mmu *mmu = mmu_of(r->machine, &r->item);
-    const struct format *f = line->depth ? &mmu->stage[line->depth].format : &r->stage.format;
-    return format_level_name(f, line->level);
+    return format_level_name(&r->stage[line->depth].format, line->level);
+}
+
+bool walk_report_is_ept(const struct walk_report *r, unsigned depth)
+{
+    return depth && second_stage_is_ept(r->second[depth].kind);
+}
+
+const char *walk_report_hypervisor(const struct walk_report *r, unsigned depth)
+{
+    return r->below < 2 ? "the hypervisor" : depth == 1 ? "the L1 hypervisor" : "the L0 hypervisor";
 }
 
 bool walk_report_rules(const struct format *f, uint32_t right)
@@ -249,9 +198,11 @@ static const char *denied_by(const struct walk_report *r, uint32_t rights)
 static const char *why_rights(const struct walk_report *r, char *text, size_t room)
 {
     const struct refusal *refusal = &r->attempt.refusal;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     const struct ref *at = NULL, *leaf = NULL;
     for (unsigned i = 0; i < r->attempt.refs; i++) {
+        if (r->attempt.ref[i].depth)
+            continue;
         leaf = &r->attempt.ref[i];
         if (leaf->level == refusal->level)
             at = leaf;
@@ -272,13 +223,39 @@ static const char *why_rights(const struct walk_report *r, char *text, size_t ro
     return text;
 }
 
+/* Of a second stage. */
+static const char *why_second(const struct walk_report *r, char *text, size_t room)
+{
+    const struct refusal *refusal = &r->attempt.refusal;
+    const struct format *f = &r->stage[refusal->depth].format;
+    const char *name = format_level_name(f, refusal->level);
+    static const char *const acts[] = {"reads", "writes", "fetches", ""};
+    const char *dimension = dimension_name(r->stages, refusal->depth);
+    if (refusal->kind == REFUSED_LOG_FULL)
+        snprintf(text, room, "the page-modification log is full");
+    else if (refusal->ia >> f->ia_bits)
+        snprintf(text, room, "0x%llx has more bits than the %s's tables translate",
+                 (unsigned long long)refusal->ia, dimension);
+    else if (refusal->kind == REFUSED_NOT_PRESENT)
+        snprintf(text, room, "the %s %s entry is not present", dimension, name);
+    else if (refusal->kind == REFUSED_RESERVED)
+        snprintf(text, room, "the %s %s entry is malformed: 0x%llx", dimension, name,
+                 (unsigned long long)refusal->entry);
+    else
+        snprintf(text, room, "the %s %s entry allows no %s", dimension, name,
+                 acts[refusal->access & KIND_OP]);
+    return text;
+}
+
 const char *walk_report_why(const struct walk_report *r, char *text, size_t room)
 {
     const struct refusal *refusal = &r->attempt.refusal;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     bool leaf = format_is_leaf(f, refusal->level, refusal->entry);
     const char *name = format_level_name(f, refusal->level);
     const char *entry = refusal->level > f->levels - (unsigned)f->registers ? "register" : "entry";
+    if (refusal->depth)
+        return why_second(r, text, room);
     switch (refusal->kind) {
     case REFUSED_CANONICAL:
         if (f->canonical)

@@ -47,7 +47,7 @@ static void tell_handled(struct telling *t)
     const struct walk_report *r = t->r;
     for (unsigned i = 0; i < r->n_handled; i++) {
         const struct event *e = &r->handled[i];
-        const char *name = format_level_name(&r->stage.format, e->level);
+        const char *name = format_level_name(&r->stage[0].format, e->level);
         add(t,
             "First the access faulted: #PF with error code 0x%" PRIx64 ", because the %s entry %s. "
             "The guest OS answered by changing its tables, and the access was made again; what "
@@ -60,7 +60,7 @@ static void tell_handled(struct telling *t)
 static void tell_address(struct telling *t)
 {
     const struct walk_report *r = t->r;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     gva_t gva = r->item.access.gva;
     unsigned page = walk_report_page_level(r);
     if (!f->levels)
@@ -116,7 +116,7 @@ static void tell_tlbs(struct telling *t)
 static void tell_start(struct telling *t)
 {
     const struct walk_report *r = t->r;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     const struct event *hit = walk_report_event(r, EVENT_STRUCTURE_HIT);
     static const char *const names[] = {"", "", "PDE", "PDPTE", "PML4", "PML5"};
     cycles_t cycles;
@@ -140,7 +140,7 @@ static void tell_start(struct telling *t)
                 format_level_name(f, f->levels));
         else
             add(t, " says that the %s table is at 0x%" PRIx64 ".", format_level_name(f, f->levels),
-                r->stage.root);
+                r->stage[0].root);
     }
     end(t);
     if (f->registers && !hit) {
@@ -148,7 +148,7 @@ static void tell_start(struct telling *t)
         add(t,
             "Bits 31 to 30 of the address are %u: register %u holds 0x%" PRIx64
             ". No memory is read for it.",
-            i, i, r->stage.top[i]);
+            i, i, r->stage[0].top[i]);
         end(t);
     }
 }
@@ -168,7 +168,7 @@ static void tell_rights(struct telling *t, const struct format *f, const struct 
 
 static void tell_entry(struct telling *t, const struct walk_line *line)
 {
-    const struct format *f = &t->r->stage.format;
+    const struct format *f = &t->r->stage[0].format;
     char page[16];
     add(t, " and holds 0x%" PRIx64 ": ", line->entry);
     if (!format_present(f, line->entry)) {
@@ -191,7 +191,7 @@ static void tell_lines(struct telling *t)
                                               "the last-level cache", "memory",
                                               "a paging-structure cache"};
     const struct walk_report *r = t->r;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     for (unsigned i = 0; i < r->n_lines; i++) {
         const struct walk_line *line = &r->line[i];
         unsigned shift = f->shift[line->level], width = f->index_bits[line->level];
@@ -238,7 +238,7 @@ static void tell_set(struct telling *t)
 static void tell_allowed(struct telling *t)
 {
     const struct walk_report *r = t->r;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     static const char *const acts[] = {"Reading", "Writing", "Executing"};
     bool user = r->item.access.flags & ACCESS_USER;
     unsigned op = r->item.access.op;
@@ -259,7 +259,7 @@ static void tell_allowed(struct telling *t)
 static void tell_found(struct telling *t)
 {
     const struct walk_report *r = t->r;
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     uint64_t inside = r->item.access.gva & low_bits(f->shift[r->attempt.found.level]);
     add(t,
         "The page's address and the offset, 0x%" PRIx64 " + 0x%" PRIx64
@@ -366,7 +366,7 @@ void walk_report_steps(const struct walk_report *r, void (*say)(void *self, cons
     tell_lines(&t);
     if (r->outcome.kind == OUTCOME_FAULT)
         tell_fault(&t);
-    if (r->outcome.kind == OUTCOME_OK && r->stage.format.levels) {
+    if (r->outcome.kind == OUTCOME_OK && r->stage[0].format.levels) {
         tell_allowed(&t);
         tell_set(&t);
         tell_found(&t);

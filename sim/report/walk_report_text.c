@@ -4,6 +4,7 @@
 
 #include "sim/report/lines.h"
 #include "sim/report/walk_report.h"
+#include "sim/report/words.h"
 
 enum { CELL = 10, CELLS = LEVELS_MAX + 2, WIDTH = 80 };
 
@@ -37,7 +38,7 @@ static void fill_cell(struct cell *cell, const char *name, gva_t gva, unsigned h
 
 static unsigned cut(const struct walk_report *r, struct cell *cells)
 {
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     gva_t gva = r->item.access.gva;
     unsigned n = 0, last = walk_report_page_level(r);
     memset(cells, 0, CELLS * sizeof *cells);
@@ -87,30 +88,6 @@ static void print_address(const struct walk_report *r, FILE *out)
 
 /* ---- the entries ---- */
 
-/* One letter per bit; '-' is clear, '.' means nothing there. */
-static void letters(const struct format *f, const struct walk_line *line, char *text)
-{
-    uint64_t entry = line->entry;
-    uint32_t rights = format_rights(f, line->leaf, entry);
-    bool present = format_present(f, entry), leaf = present && line->leaf;
-    const struct {
-        char letter;
-        bool means, set;
-    } bits[] = {
-        {'P', true, present},
-        {'W', present && walk_report_rules(f, MAY_WRITE), rights & MAY_WRITE},
-        {'U', present && walk_report_rules(f, MAY_USER), rights & MAY_USER},
-        {'N', present && f->no_exec, entry & f->no_exec},
-        {'A', present && f->accessed, entry & f->accessed},
-        {'D', leaf && f->dirty, entry & f->dirty},
-        {'S', present && f->leaf_levels >> line->level & 1, line->leaf},
-        {'G', leaf && f->global, entry & f->global},
-    };
-    for (unsigned i = 0; i < 8; i++)
-        text[i] = !bits[i].means ? '.' : bits[i].set ? bits[i].letter : '-';
-    text[8] = 0;
-}
-
 static const char *const servers[SERVERS] = {"L1 cache", "L2 cache", "last level", "memory",
                                              "struct cache"};
 
@@ -122,13 +99,13 @@ static const char *served_name(const struct walk_line *line)
 static void print_lines(const struct walk_report *r, FILE *out)
 {
     bool unread = false;
-    char bits[9], n[8], cycles[24];
+    char bits[12], n[8], cycles[24];
     fprintf(out, "%4s %-4s %4s  %-15s %-18s %-8s %-12s %6s\n", "#", "of", "idx", "entry at",
             "entry", "bits", "served by", "cycles");
     for (unsigned i = 0; i < r->n_lines; i++) {
         const struct walk_line *line = &r->line[i];
-        const struct format *f = &r->stage.format;
-        letters(f, line, bits);
+        const struct format *f = &r->stage[0].format;
+        walk_report_bits(r, line, bits);
         snprintf(n, sizeof n, line->read ? "%u" : "(%u)", (i + 1) % 1000);
         snprintf(cycles, sizeof cycles, "%" PRIu64, line->cycles);
         fprintf(out, "%4s %-4s %4" PRIu64 "  0x%-13" PRIx64 " 0x%-16" PRIx64 " %-8s %-12s %6s%s\n",
@@ -165,28 +142,48 @@ static void print_tlbs(const struct walk_report *r, FILE *out)
               out);
 }
 
-/* Which entries one bit was set in, "A in PGD, PUD". */
-static void print_bit(const struct walk_report *r, const char *name, uint64_t bit, bool *begun,
-                      FILE *out)
+/* The same entry may have been read more than once, and is set once. */
+static bool set_before(const struct walk_report *r, unsigned i, uint64_t bit)
 {
-    const char *between = " in ";
+    for (unsigned j = 0; j < i; j++)
+        if (r->line[j].address == r->line[i].address && r->line[j].set & bit)
+            return true;
+    return false;
+}
+
+/* Which entries of a depth one bit was set in, "A in PGD, PUD"; by number where there are many. */
+static void print_bit(const struct walk_report *r, unsigned depth, const char *name, uint64_t bit,
+                      bool *begun, FILE *out)
+{
+    const char *between = depth ? " in #" : " in ";
+    bool first = true;
     for (unsigned i = 0; i < r->n_lines; i++) {
-        if (!(r->line[i].set & bit))
+        const struct walk_line *line = &r->line[i];
+        if (line->depth != depth || !(line->set & bit) || set_before(r, i, bit))
             continue;
-        if (*between == ' ')
-            fprintf(out, "%s%s", *begun ? "; " : "set: ", name);
-        fprintf(out, "%s%s", between, walk_report_level(r, &r->line[i]));
-        between = ", ";
+        if (first && !*begun)
+            fprintf(out, "set%s%s: ", r->stages > 1 ? " in the " : "",
+                    r->stages > 1 ? dimension_name(r->stages, depth) : "");
+        if (first)
+            fprintf(out, "%s%s", *begun ? "; " : "", name);
+        if (depth)
+            fprintf(out, "%s%u", between, i + 1);
+        else
+            fprintf(out, "%s%s", between, walk_report_level(r, line));
+        between = depth ? " " : ", ";
+        first = false;
         *begun = true;
     }
 }
 
 static void print_set(const struct walk_report *r, FILE *out)
 {
-    bool begun = false;
-    print_bit(r, "A", r->stage.format.accessed, &begun, out);
-    print_bit(r, "D", r->stage.format.dirty, &begun, out);
-    fputs(begun ? "\n" : "", out);
+    for (unsigned depth = 0; depth < r->stages; depth++) {
+        bool begun = false;
+        print_bit(r, depth, "A", r->stage[depth].format.accessed, &begun, out);
+        print_bit(r, depth, "D", r->stage[depth].format.dirty, &begun, out);
+        fputs(begun ? "\n" : "", out);
+    }
 }
 
 static void print_cycles(const struct walk_report *r, FILE *out)
@@ -195,9 +192,10 @@ static void print_cycles(const struct walk_report *r, FILE *out)
         enum event_kind kind;
         const char *what;
     } parts[] = {
-        {EVENT_ACCESS, "access"}, {EVENT_TLB_L2, "L2 TLB"},      {EVENT_STRUCTURE_HIT, "cache"},
-        {EVENT_REF, "entries"},   {EVENT_SET_ACCESSED, "set A"}, {EVENT_SET_DIRTY, "set D"},
-        {EVENT_DATA, "data"},     {EVENT_FAULT, "fault"},        {EVENT_GUEST_FAULT, "guest OS"},
+        {EVENT_ACCESS, "access"},         {EVENT_TLB_L2, "L2 TLB"}, {EVENT_STRUCTURE_HIT, "cache"},
+        {EVENT_NESTED_HIT, "nested TLB"}, {EVENT_REF, "entries"},   {EVENT_SET_ACCESSED, "set A"},
+        {EVENT_SET_DIRTY, "set D"},       {EVENT_DATA, "data"},     {EVENT_FAULT, "fault"},
+        {EVENT_GUEST_FAULT, "guest OS"},  {EVENT_EXIT, "exit"},     {EVENT_WORK, "hypervisor"},
     };
     const char *between = " = ";
     fprintf(out, "cycles: %" PRIu64, r->cycles);
@@ -212,26 +210,62 @@ static void print_cycles(const struct walk_report *r, FILE *out)
     fputs("\n", out);
 }
 
-static void print_end(const struct walk_report *r, FILE *out)
+/* The page and the offset; in a VM, also where that is in the host. */
+static void print_found(const struct walk_report *r, FILE *out)
 {
     const struct outcome *o = &r->outcome;
-    char text[200], page[16];
-    if (o->kind == OUTCOME_STOP) {
-        fprintf(out, "stopped: %s\n", o->words);
-    } else if (o->kind == OUTCOME_OK && !r->attempt.found.level) {
-        fprintf(out, "physical address: 0x%" PRIx64 "\n", o->hpa);
-    } else if (o->kind == OUTCOME_OK) {
-        const struct format *f = &r->stage.format;
-        uint64_t inside = r->item.access.gva & low_bits(f->shift[r->attempt.found.level]);
-        fprintf(out,
-                "page 0x%" PRIx64 " (%s) + offset 0x%" PRIx64 " = physical address 0x%" PRIx64 "\n",
-                o->gpa - inside, format_page_name(f, r->attempt.found.level, page), inside, o->gpa);
-    } else {
-        fprintf(out, "%s, error code 0x%" PRIx32 ": %s\n", o->vector == 14 ? "#PF" : "#GP",
-                o->error_code, walk_report_why(r, text, sizeof text));
-        if (r->process)
-            fprintf(out, "the guest OS has no answer: no map of %s allows it\n", r->process);
-    }
+    const char *which = r->stages > 1 ? "guest-physical" : "physical";
+    const struct format *f = &r->stage[0].format;
+    unsigned level = r->attempt.found.level;
+    char page[16];
+    uint64_t inside = r->item.access.gva & low_bits(f->shift[level]);
+    if (level)
+        fprintf(out, "page 0x%" PRIx64 " (%s) + offset 0x%" PRIx64 " = %s address 0x%" PRIx64 "\n",
+                o->gpa - inside, format_page_name(f, level, page), inside, which, o->gpa);
+    else
+        fprintf(out, "%s address: 0x%" PRIx64 "\n", which, o->gpa);
+    if (r->stages > 1)
+        fprintf(out, "which the host has at physical address 0x%" PRIx64 "\n", o->hpa);
+}
+
+static void print_exit(const struct walk_report *r, FILE *out)
+{
+    const struct vm_exit *exit = &r->outcome.exit;
+    char text[200];
+    fprintf(out, "exit: %s, %s 0x%" PRIx64, exit_reason_name(exit->reason),
+            exit_address_name(exit->reason), exit->address);
+    if (exit->has_qualification)
+        fprintf(out, ", qualification 0x%" PRIx64, exit->qualification);
+    fprintf(out, ":\n%s\n", walk_report_why(r, text, sizeof text));
+    if (exit->has_qualification && *qualification_words(r->second[1].kind, exit->reason,
+                                                        exit->qualification, text, sizeof text))
+        fprintf(out, "the qualification says: %s\n", text);
+    fputs("and the hypervisor has no answer\n", out);
+}
+
+static void print_fault(const struct walk_report *r, FILE *out)
+{
+    char text[200];
+    fprintf(out, "%s, error code 0x%" PRIx32 ": %s\n", r->outcome.vector == 14 ? "#PF" : "#GP",
+            r->outcome.error_code, walk_report_why(r, text, sizeof text));
+    if (r->process)
+        fprintf(out, "the guest OS has no answer: no map of %s allows it\n", r->process);
+}
+
+static void print_stop(const struct walk_report *r, FILE *out)
+{
+    fprintf(out, "stopped: %s\n", r->outcome.words);
+}
+
+static void print_end(const struct walk_report *r, FILE *out)
+{
+    static void (*const ends[])(const struct walk_report *, FILE *) = {
+        [OUTCOME_OK] = print_found,
+        [OUTCOME_FAULT] = print_fault,
+        [OUTCOME_EXIT] = print_exit,
+        [OUTCOME_STOP] = print_stop,
+    };
+    ends[r->outcome.kind](r, out);
 }
 
 /* The byte there, and who served it where the program's data goes through the data caches. */
@@ -248,51 +282,98 @@ static void print_data(const struct walk_report *r, FILE *out)
         fputs("\n", out);
 }
 
+/* One line for each fault and exit; the work that answered an exit on the exit's line. */
+static void print_answered(const struct walk_report *r, const struct event *e, FILE *out)
+{
+    if (e->kind == EVENT_FAULT)
+        fprintf(out, "before: #PF, error code 0x%" PRIx64 " (%s, %s), answered by the guest OS",
+                e->value, refusal_name((enum refusal_kind)e->detail),
+                format_level_name(&r->stage[0].format, e->level));
+    else
+        fprintf(out, "before: exit%s%s, %s at %s 0x%" PRIx64, r->below > 1 ? " to " : "",
+                r->below > 1 ? walk_report_hypervisor(r, e->depth) : "",
+                exit_reason_name((enum exit_reason)e->detail),
+                exit_address_name((enum exit_reason)e->detail), e->address);
+}
+
 static void print_handled(const struct walk_report *r, FILE *out)
 {
-    for (unsigned i = 0; i < r->n_handled; i++)
-        fprintf(out, "before: #PF, error code 0x%" PRIx64 " (%s, %s), answered by the guest OS\n",
-                r->handled[i].value, refusal_name((enum refusal_kind)r->handled[i].detail),
-                format_level_name(&r->stage.format, r->handled[i].level));
+    for (unsigned i = 0; i < r->n_handled; i++) {
+        const struct event *e = &r->handled[i];
+        const char *before = i && r->handled[i - 1].kind == EVENT_WORK ? ", " : ": ";
+        if (e->kind == EVENT_WORK) {
+            fprintf(out, "%s%s", before, work_name((enum work)e->detail));
+            continue;
+        }
+        fputs(i ? "\n" : "", out);
+        print_answered(r, e, out);
+    }
+    fputs(r->n_handled ? "\n" : "", out);
+    if (r->more_handled)
+        fputs("before: and more\n", out);
+    if (r->answered && r->below)
+        fprintf(out, "cycles of all that before: %" PRIu64 "\n", r->answered);
     if (r->stale)
         fputs("STALE: a cache answers as the tables once were. By now they say something else,\n"
               "and the guest has not invalidated it (* marks entries where the two ways part)\n",
               out);
 }
 
+/* Where the second stages' tables are. */
+static void print_pointers(const struct walk_report *r, FILE *out)
+{
+    for (unsigned depth = 1; depth < r->stages; depth++)
+        fprintf(out, "%s = 0x%" PRIx64 ": the %s's %s table is at %s0x%" PRIx64 "\n",
+                walk_report_is_ept(r, depth) ? "EPTP" : "nCR3", r->second[depth].pointer,
+                dimension_name(r->stages, depth),
+                format_level_name(&r->stage[depth].format, r->stage[depth].format.levels),
+                depth + 1 < r->stages ? "gpa " : "", r->stage[depth].root);
+}
+
 static void print_root(const struct walk_report *r, FILE *out)
 {
-    const struct format *f = &r->stage.format;
+    const struct format *f = &r->stage[0].format;
     if (!f->levels) {
-        fputs("paging is off: the address is the physical address\n", out);
+        fprintf(out, "paging is off: the address is the %sphysical address\n",
+                r->stages > 1 ? "guest-" : "");
+        print_pointers(r, out);
+        fputs(r->stages > 1 ? "\n" : "", out);
         return;
     }
     print_address(r, out);
-    fprintf(out, "\nCR3 = 0x%" PRIx64 ": the %s %s at 0x%" PRIx64 "\n", r->registers.cr3,
+    fprintf(out, "\nCR3 = 0x%" PRIx64 ": the %s%s %s at %s0x%" PRIx64 "\n", r->registers.cr3,
+            r->stages > 1 ? "guest's "
+            : r->shadowed ? "shadow "
+                          : "",
             format_level_name(f, f->levels),
-            f->registers ? "table, loaded into registers, was" : "table is", r->stage.root);
+            f->registers ? "table, loaded into registers, was" : "table is",
+            r->stages > 1 ? "gpa " : "", r->stage[0].root);
     if (f->registers) {
         unsigned i = (unsigned)(r->item.access.gva >> f->shift[f->levels] &
                                 low_bits(f->index_bits[f->levels]));
         fprintf(out, "PDPTE register %u = 0x%" PRIx64 " (a register: no memory is read)\n", i,
-                r->stage.top[i]);
+                r->stage[0].top[i]);
     }
+    print_pointers(r, out);
     fputs("\n", out);
 }
 
 void walk_report_table(const struct walk_report *r, FILE *out)
 {
     const struct access *a = &r->item.access;
-    fprintf(out, "%s of 0x%" PRIx64 " by %s\nVM %s%s%s; %s, %s%s\n\n",
+    fprintf(out, "%s of 0x%" PRIx64 " by %s\nVM %s%s%s; %s, %s%s%s%s\n\n",
             a->op == OP_READ    ? "read"
             : a->op == OP_WRITE ? "write"
                                 : "fetch",
             a->gva, a->flags & ACCESS_USER ? "user code" : "the supervisor", r->vm,
             r->process ? ", process " : "", r->process ? r->process : "", r->mode,
-            r->stage.format.levels ? r->stage.format.name : "no paging",
+            r->stage[0].format.levels ? r->stage[0].format.name : "no paging",
+            r->stages > 1 ? " over " : "", r->stages > 1 ? second_name(r->second[1].kind) : "",
             r->cold ? "; all caches emptied" : "");
     print_root(r, out);
-    if (r->n_lines)
+    if (r->n_lines && r->stages > 1)
+        walk_report_grid(r, out), walk_report_references(r, out), fputs("\n", out);
+    else if (r->n_lines)
         print_lines(r, out), fputs("\n", out);
     print_handled(r, out);
     print_tlbs(r, out);

@@ -16,6 +16,12 @@ const char *structure_name(unsigned level)
     return names[level];
 }
 
+const char *second_name(enum second_stage kind)
+{
+    static const char *const names[SECOND_STAGES] = {SECOND_STAGE_WORDS};
+    return names[kind];
+}
+
 const char *exit_address_name(enum exit_reason reason)
 {
     static const char *const names[EXIT_REASON_COUNT] = {

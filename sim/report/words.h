@@ -15,6 +15,9 @@ const char *dimension_name(unsigned stages, unsigned depth);
 /** The cache of entries of a level: "pde", "pdpte", "pml4", "pml5". */
 const char *structure_name(unsigned level);
 
+/** "ept4", "npt5", ... */
+const char *second_name(enum second_stage);
+
 /** What the address of an exit is: "gpa", "gva", or "address" where it is neither. */
 const char *exit_address_name(enum exit_reason);
 
