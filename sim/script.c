@@ -77,7 +77,7 @@ static void do_store(struct machine *m, struct vcpu *v, const struct script_item
     else
         done = door_store(&door, item->gpa, item->value, item->size);
     if (!done) {
-        stopped(o, m->err.code ? m->err.text : "store: the second stage denies it");
+        stopped(o, m->err.code ? m->err.text : "store: the hypervisor denies it");
         return;
     }
     NOTE(&v->mmu->tally, GUEST_STORE, 0, 0, 0, item->gpa, item->value);

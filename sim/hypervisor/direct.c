@@ -43,7 +43,7 @@ struct direct *direct_clone(const struct direct *d)
     struct direct *clone = malloc(sizeof *clone);
     if (!clone)
         return NULL;
-    *clone = *d;
+    memcpy(clone, d, offsetof(struct direct, request) + d->n * sizeof *d->request);
     clone->types = (struct frame_types){0};
     if (frame_types_clone(&clone->types, &d->types))
         return clone;
@@ -128,8 +128,10 @@ bool direct_to_machine(struct door *door, unsigned level, uint64_t *entry)
     gpa_t gpa = format_address(f, level, leaf, *entry);
     uint64_t bytes = leaf ? (uint64_t)1 << f->shift[level] : FRAME_BYTES;
     hpa_t at;
-    if (!vm_holds(door->machine, door->vcpu->vm, gpa, bytes))
-        return out_of_frames(door, "the guest OS maps memory that the VM does not have");
+    if (!vm_holds(door->machine, door->vcpu->vm, gpa, bytes)) {
+        *entry = with_address(f, level, leaf, *entry, 0); /* frame 0 is the hypervisor's */
+        return true;
+    }
     if (bytes > FRAME_BYTES && !is_contiguous(&vm_of(door)->p2m[1], gpa, bytes) &&
         !exchange(door, gpa, level, bytes))
         return false;
@@ -356,6 +358,24 @@ static bool store_entry(struct door *door, gpa_t gpa, uint64_t value, unsigned l
     return !top || format_present(f, value) || is_loaded(door, table) || ask_unpin(door, table);
 }
 
+/* A word that the guest writes without saying that it is an entry's: the store traps. */
+static bool store_trapped(struct door *door, gpa_t gpa, uint64_t value, unsigned size,
+                          unsigned level)
+{
+    unsigned bytes = format_of(door)->entry_bytes;
+    for (unsigned done = 0, part; done < size; done += part) {
+        gpa_t to = gpa + done;
+        unsigned skip = (unsigned)to & (bytes - 1), rest = bytes - skip;
+        part = rest < size - done ? rest : size - done;
+        uint64_t mask = (part < 8 ? low_bits(8 * part) : UINT64_MAX) << 8 * skip;
+        uint64_t word =
+            (load(door, to - skip, bytes) & ~mask) | (value >> 8 * done << 8 * skip & mask);
+        if (!store_entry(door, to - skip, word, level))
+            return false;
+    }
+    return !call(door);
+}
+
 static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, unsigned level)
 {
     hpa_t at;
@@ -363,6 +383,9 @@ static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, u
         return store_entry(door, gpa, value, level);
     if (!back_reach(door, 0, gpa, &at))
         return false;
+    enum type type = frame_type_get(&vm_of(door)->direct->types, at).type;
+    if (type != TYPE_NONE && type != TYPE_WRITABLE)
+        return store_trapped(door, gpa, value, size, type);
     mem_store(&door->machine->mem, at, value, size);
     return true;
 }

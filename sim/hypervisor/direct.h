@@ -40,8 +40,8 @@
 #include "sim/hypervisor/frame_types.h"
 #include "sim/parts.h"
 
-/** Updates that one hypercall carries where the configuration does not say; and at most. */
-enum { DIRECT_BATCH = 32, DIRECT_REQUESTS = 1024 };
+/** Requests that the queue holds: twice the updates that a hypercall may be told to carry. */
+enum { DIRECT_REQUESTS = 8192 };
 
 /** What the guest asks for. */
 struct request {
