@@ -40,9 +40,9 @@ struct vm_config vm_config_default(void)
 {
     return (struct vm_config){
         .page_share = {[1] = 1000},
-        .shadow = {.prefetch = SHADOW_PREFETCH, .flood = SHADOW_FLOOD},
-        .direct = {.batch = DIRECT_BATCH},
-        .agile = {.shadow_levels = -1, .writes = AGILE_WRITES, .interval = AGILE_INTERVAL},
+        .shadow = {.prefetch = DEFAULT_PREFETCH, .flood = DEFAULT_FLOOD},
+        .direct = {.batch = DEFAULT_BATCH},
+        .agile = {.shadow_levels = -1, .writes = DEFAULT_WRITES, .interval = DEFAULT_INTERVAL},
         .vcpus = 1,
         .paging = PAGING_4_LEVEL,
     };

@@ -37,11 +37,11 @@ enum shadow_policy {
 #define SHADOW_POLICY_WORDS "kvm", "trace", "vtlb"
 
 /** Defaults, which the table of scenario keys prints: see vm_config_default. */
-#define SHADOW_PREFETCH 8
-#define SHADOW_FLOOD    3
-#define DIRECT_BATCH    32
-#define AGILE_WRITES    2
-#define AGILE_INTERVAL  100000
+#define DEFAULT_PREFETCH 8
+#define DEFAULT_FLOOD    3
+#define DEFAULT_BATCH    32
+#define DEFAULT_WRITES   2
+#define DEFAULT_INTERVAL 100000
 
 struct shadow_config {
     enum shadow_policy policy;
