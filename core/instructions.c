@@ -243,10 +243,11 @@ const char *mmu_invept(struct mmu *m, unsigned type, uint64_t root)
 {
     if (type != 1 && type != 2)
         return "INVEPT has types 1 and 2";
+    uint64_t ep4ta = (root & low_bits(52) & ~low_bits(12)) + 1;
     for (unsigned i = 0; i < m->spaces; i++) {
         const struct space *s = &m->known[i];
         space_t space = space_numbered(i + 1);
-        if (!s->ep4ta || (type == 1 && s->ep4ta != (root & low_bits(52) & ~low_bits(12)) + 1))
+        if (!s->ep4ta || (type == 1 && s->ep4ta != ep4ta && s->below != ep4ta))
             continue;
         drop_context(m, space);
         for (unsigned depth = 1; depth < STAGES_MAX; depth++) /* also those not in use now */

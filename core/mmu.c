@@ -10,28 +10,30 @@ size_t mmu_bytes(const struct profile *profile, unsigned stages)
 
 /* ---- spaces ---- */
 
-static space_t space_of(struct mmu *m, uint16_t vpid, uint16_t pcid, uint64_t ep4ta)
-{
-    for (unsigned i = 0; i < m->spaces; i++)
-        if (m->known[i].vpid == vpid && m->known[i].pcid == pcid && m->known[i].ep4ta == ep4ta)
-            return space_numbered(i + 1);
-    if (m->spaces == SPACES_MAX) { /* out of numbers: forget everything, which is always legal */
-        lookaside_flush(&m->look);
-        m->spaces = 0;
-    }
-    m->known[m->spaces++] = (struct space){vpid, pcid, ep4ta};
-    return space_numbered(m->spaces);
-}
-
-/* The last stage's root names what is cached of the stages together. */
 static uint64_t ep4ta(const struct mmu *m, unsigned depth)
 {
     return m->stages > depth ? m->stage[depth].root + 1 : 0; /* a root may be at 0 */
 }
 
+/* What is cached of the stages from @p depth on is theirs together: all their roots name it. */
+static space_t space_of(struct mmu *m, uint16_t vpid, uint16_t pcid, unsigned depth)
+{
+    struct space s = {vpid, pcid, ep4ta(m, depth), ep4ta(m, depth + 1)};
+    for (unsigned i = 0; i < m->spaces; i++)
+        if (m->known[i].vpid == vpid && m->known[i].pcid == pcid && m->known[i].ep4ta == s.ep4ta &&
+            m->known[i].below == s.below)
+            return space_numbered(i + 1);
+    if (m->spaces == SPACES_MAX) { /* out of numbers: forget everything, which is always legal */
+        lookaside_flush(&m->look);
+        m->spaces = 0;
+    }
+    m->known[m->spaces++] = s;
+    return space_numbered(m->spaces);
+}
+
 space_t mmu_space(struct mmu *m, uint16_t pcid)
 {
-    return space_of(m, m->vpid, pcid, ep4ta(m, 1));
+    return space_of(m, m->vpid, pcid, 1);
 }
 
 void mmu_enter_space(struct mmu *m)
@@ -45,7 +47,7 @@ void mmu_enter_space(struct mmu *m)
     m->global = mmu_space(m, PCID_GLOBAL);
     m->space[0] = mmu_space(m, pcid);
     for (unsigned depth = 1; depth < m->stages; depth++)
-        m->space[depth] = space_of(m, 0, PCID_PHYSICAL, ep4ta(m, depth));
+        m->space[depth] = space_of(m, 0, PCID_PHYSICAL, depth);
 }
 
 /* ---- state ---- */

@@ -28,7 +28,8 @@ enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
  */
 struct space {
     uint16_t vpid, pcid; /**< PCID_GLOBAL: global pages; PCID_PHYSICAL: guest-physical mappings */
-    uint64_t ep4ta;      /**< root of the second stage; 0: none */
+    uint64_t ep4ta;      /**< root of the second stage, plus 1; 0: none */
+    uint64_t below;      /**< the same of the stage below that one */
 };
 
 /** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
