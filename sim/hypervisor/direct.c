@@ -269,7 +269,7 @@ static bool ask(struct door *door, const struct request *r)
 {
     struct direct *d = vm_of(door)->direct;
     unsigned batch = vm_of(door)->config->direct.batch, update = r->kind == REQUEST_UPDATE;
-    batch = batch ? batch : DIRECT_BATCH;
+    batch = batch ? batch : DEFAULT_BATCH;
     if ((d->n == DIRECT_REQUESTS || d->updates + update > batch) && !flush(door))
         return false;
     d->request[d->n++] = *r;
