@@ -109,6 +109,14 @@ static void print_fault(const struct outcome *o, FILE *out)
         fprintf(out, ",\"cr2\":\"0x%" PRIx64 "\"", o->cr2);
 }
 
+static void print_exit(const struct vm_exit *exit, FILE *out)
+{
+    fprintf(out, ",\"outcome\":\"exit\",\"reason\":\"%s\",\"gpa\":\"0x%" PRIx64 "\"",
+            exit_reason_name(exit->reason), exit->address);
+    if (exit->has_qualification)
+        fprintf(out, ",\"qualification\":\"0x%" PRIx64 "\"", exit->qualification);
+}
+
 void outcome_print(unsigned index, const struct script_item *item, const struct outcome *o,
                    const struct machine *m, FILE *out)
 {
@@ -118,6 +126,8 @@ void outcome_print(unsigned index, const struct script_item *item, const struct 
         json_string(out, o->words);
     } else if (o->kind == OUTCOME_FAULT) {
         print_fault(o, out);
+    } else if (o->kind == OUTCOME_EXIT) {
+        print_exit(&o->exit, out);
     } else if (item->verb == VERB_dump) {
         print_dump(item, m, out);
     } else {

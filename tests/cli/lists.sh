@@ -27,7 +27,12 @@ ok "plain values of an own machine" test "$(sed 's/  */ /' "$out" | tr '\n' ';')
 run modes
 ok "modes" exits 0 "$out" "native"
 run modes --format csv
-ok "modes as CSV" exits 0 "$out" "native,4,"
+ok "modes as CSV" exits 0 "$out" "native,4," "$out" "three-stage,124,"
+ok "every mode of the reference page" test "$(sed -e 1d -e 's/,.*//' "$out" | tr '\n' ' ')" = \
+    "native shadow nested direct agile three-stage collapsed "
+run modes --format json
+ok "modes as JSON" exits 0 "$out" \
+    '"mode": "agile", "walk_references": 24, "walk_references_least": 4, "runs": '
 
 for name in scenario machine; do
     run schema $name

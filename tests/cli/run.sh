@@ -174,3 +174,47 @@ run run "$zipf" --events "$SCRATCH/one" --outcomes "$SCRATCH/one"
 ok "two kinds of lines don't go into one file" exits 2 "$err" "write one file"
 run run "$zipf" --mode nestde
 ok "a mode that is none" exits 2 "$err" "unknown mode 'nestde'; known: native"
+
+# ---- exits that no hypervisor answers ----
+# The guest's pages 5 to 8 are, by a hand-made EPT: all rights, no writing, nothing, misconfigured.
+cat >"$SCRATCH/by-hand.json" <<'END'
+{
+  "version": 1,
+  "machine": { "memory": "1MiB" },
+  "vms": [ { "mode": "nested", "memory": "64KiB", "registers": { "cr3": "0x1000" },
+      "image": [ { "gpa": "0x1000", "u64": [ "0x2067" ] }, { "gpa": "0x2000", "u64": [ "0x3067" ] },
+                 { "gpa": "0x3000", "u64": [ "0x4067" ] },
+                 { "gpa": "0x4028", "u64": [ "0x5067", "0x6067", "0x7067", "0x8067" ] } ],
+      "second_stage_raw": { "eptp": "0x1005e", "image": [
+          { "hpa": "0x10000", "u64": [ "0x11007" ] }, { "hpa": "0x11000", "u64": [ "0x12007" ] },
+          { "hpa": "0x12000", "u64": [ "0x13007" ] },
+          { "hpa": "0x13008", "u64": [ "0x21037", "0x22037", "0x23037", "0x24037",
+                                       "0x25037", "0x26035", "0x0", "0x28032" ] } ] } } ],
+  "script": [
+    { "do": "access", "gva": "0x5000", "op": "write", "value": "0x7b" },
+    { "do": "access", "gva": "0x6010", "op": "write" },
+    { "do": "access", "gva": "0x6010" },
+    { "do": "access", "gva": "0x7020" },
+    { "do": "access", "gva": "0x8000" },
+    { "do": "access", "gva": "0x9000" },
+    { "do": "dump", "gpa": "0x5000" } ]
+}
+END
+cat >"$SCRATCH/expected" <<'END'
+{"i":0,"outcome":"ok","gpa":"0x5000"}
+{"i":1,"outcome":"exit","reason":"second_stage_violation","gpa":"0x6010","qualification":"0x1aa"}
+{"i":2,"outcome":"ok","gpa":"0x6010","value":"0x0"}
+{"i":3,"outcome":"exit","reason":"second_stage_violation","gpa":"0x7020","qualification":"0x181"}
+{"i":4,"outcome":"exit","reason":"second_stage_misconfiguration","gpa":"0x8000","qualification":"0x0"}
+{"i":5,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x9000"}
+{"i":6,"dump":["0x7b"]}
+END
+run run "$SCRATCH/by-hand.json" --outcomes "$SCRATCH/exits" --format csv
+ok "a hand-made EPT: exits are outcomes, and the script goes on" exits 0
+ok "each with what the processor tells" cmp "$SCRATCH/exits" "$SCRATCH/expected"
+ok "and they are counted" test "$(value exits.total)" = 3
+run run "$SCRATCH/by-hand.json" --set /vms/0/second_stage=npt4 --outcomes -
+ok "an EPTP is none for NPT" exits 2 "$err" 'npt4 has no "eptp"'
+sed 's/0x181/0x182/' "$SCRATCH/exits" >"$SCRATCH/other"
+run diff "$SCRATCH/exits" "$SCRATCH/other"
+ok "diff tells exits apart" exits 1 "$out" '"0x181"'
