@@ -8,6 +8,19 @@
 
 enum { CELL = 10, CELLS = LEVELS_MAX + 2, WIDTH = 80 };
 
+/* Goes on at a column; lines that follow begin with @p indent. */
+static void print_wrapped(FILE *out, int column, const char *indent, const char *text)
+{
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column + 1 + length > WIDTH)
+            column = fprintf(out, "\n%s", indent) - 1;
+        column += fprintf(out, " %.*s", length, text);
+        text += length + (text[length] == ' ');
+    }
+    fputs("\n", out);
+}
+
 /* ---- the address, cut ---- */
 
 struct cell {
@@ -239,7 +252,7 @@ static void print_exit(const struct walk_report *r, FILE *out)
     fprintf(out, ":\n%s\n", walk_report_why(r, text, sizeof text));
     if (exit->has_qualification && *qualification_words(r->second[1].kind, exit->reason,
                                                         exit->qualification, text, sizeof text))
-        fprintf(out, "the qualification says: %s\n", text);
+        print_wrapped(out, fprintf(out, "that is"), "", text);
     fputs("and the hypervisor has no answer\n", out);
 }
 
@@ -393,15 +406,7 @@ struct paragraph {
 static void print_step(void *self, const char *sentence)
 {
     struct paragraph *p = self;
-    int column = fprintf(p->out, "%2u.", ++p->n);
-    while (*sentence) {
-        int length = (int)strcspn(sentence, " ");
-        if (column + 1 + length > WIDTH)
-            column = fprintf(p->out, "\n   ") - 1;
-        column += fprintf(p->out, " %.*s", length, sentence);
-        sentence += length + (sentence[length] == ' ');
-    }
-    fputs("\n", p->out);
+    print_wrapped(p->out, fprintf(p->out, "%2u.", ++p->n), "   ", sentence);
 }
 
 void walk_report_explain(const struct walk_report *r, FILE *out)

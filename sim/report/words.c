@@ -16,6 +16,12 @@ const char *structure_name(unsigned level)
     return names[level];
 }
 
+const char *structure_title(unsigned level)
+{
+    static const char *const titles[] = {"", "PTE", "PDE", "PDPTE", "PML4", "PML5"};
+    return titles[level];
+}
+
 const char *second_name(enum second_stage kind)
 {
     static const char *const names[SECOND_STAGES] = {SECOND_STAGE_WORDS};
@@ -90,7 +96,7 @@ static void ept_clauses(struct clauses *c, uint64_t q)
     static const char *const rights[] = {"R", "W", "X"};
     add_bits(c, q & 7, acts, 3, " that counts as ", "an access");
     if (!(q >> 7 & 1))
-        add(c, ", made without a guest-virtual address (PDPTE registers)");
+        add(c, ", with no guest-virtual address told");
     else
         add(c, ", %s", q >> 8 & 1 ? "for the data itself" : "for a table of the guest");
     add(c, "; of R, W and X ");

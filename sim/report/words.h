@@ -15,6 +15,9 @@ const char *dimension_name(unsigned stages, unsigned depth);
 /** The cache of entries of a level: "pde", "pdpte", "pml4", "pml5". */
 const char *structure_name(unsigned level);
 
+/** The same in capitals. */
+const char *structure_title(unsigned level);
+
 /** "ept4", "npt5", ... */
 const char *second_name(enum second_stage);
 
