@@ -135,6 +135,15 @@ unsigned walk_report_count(const struct walk_report *r, enum event_kind kind, cy
     return n;
 }
 
+unsigned walk_report_works(const struct walk_report *r, unsigned i)
+{
+    unsigned n = 0;
+    while (i + n < r->n_handled && r->handled[i + n].kind == EVENT_WORK &&
+           r->handled[i + n].detail == r->handled[i].detail)
+        n++;
+    return n;
+}
+
 const struct event *walk_report_event(const struct walk_report *r, enum event_kind kind)
 {
     for (unsigned i = 0; i < r->n_events; i++)

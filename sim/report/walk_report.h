@@ -111,6 +111,9 @@ unsigned walk_report_count(const struct walk_report *, enum event_kind, cycles_t
 /** The attempt's first event of a kind, or NULL. */
 const struct event *walk_report_event(const struct walk_report *, enum event_kind);
 
+/** How many of the events handled from @p i on are work of the same kind; 0: none. */
+unsigned walk_report_works(const struct walk_report *, unsigned i);
+
 /** The level of the page, as far as it is known: the last entry looked at may map a large one. */
 unsigned walk_report_page_level(const struct walk_report *);
 

@@ -37,14 +37,15 @@ static void tell_answered_exit(struct telling *t, unsigned i)
 {
     const struct walk_report *r = t->r;
     const struct event *e = &r->handled[i];
-    unsigned first = i;
     tell_add(t, "%s there was an exit to %s: ", first_or_then(t, e),
              walk_report_hypervisor(r, e->depth));
     tell_reason(t, (enum exit_reason)e->detail, e->address, e->value);
-    while (++i < r->n_handled && r->handled[i].kind == EVENT_WORK) {
-        enum work work = (enum work)r->handled[i].detail;
-        tell_add(t, "%s %s (%s)", i == first + 1 ? ". It" : " and", work_help(work),
-                 work_name(work));
+    for (unsigned n, at = i + 1; (n = walk_report_works(r, at)); at += n) {
+        enum work work = (enum work)r->handled[at].detail;
+        tell_add(t, "%s %s (%s", at == i + 1 ? ". It" : " and", work_help(work), work_name(work));
+        if (n > 1)
+            tell_add(t, ", %u times", n);
+        tell_add(t, ")");
     }
     tell_add(t, ".");
 }

@@ -311,11 +311,13 @@ static void print_answered(const struct walk_report *r, const struct event *e, F
 
 static void print_handled(const struct walk_report *r, FILE *out)
 {
-    for (unsigned i = 0; i < r->n_handled; i++) {
+    for (unsigned i = 0, n; i < r->n_handled; i += n ? n : 1) {
         const struct event *e = &r->handled[i];
-        const char *before = i && r->handled[i - 1].kind == EVENT_WORK ? ", " : ": ";
-        if (e->kind == EVENT_WORK) {
-            fprintf(out, "%s%s", before, work_name((enum work)e->detail));
+        if ((n = walk_report_works(r, i))) {
+            bool more = i && r->handled[i - 1].kind == EVENT_WORK;
+            fprintf(out, "%s%s", more ? ", " : ": ", work_name((enum work)e->detail));
+            if (n > 1)
+                fprintf(out, " x %u", n);
             continue;
         }
         fputs(i ? "\n" : "", out);
