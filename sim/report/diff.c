@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/event.h"
 #include "sim/report/json_out.h"
 
 /* ---- reading ---- */
@@ -186,13 +187,42 @@ static void table_field(void *self, const struct field *f)
             SHOWN, b, strlen(b) > SHOWN ? "..." : "");
 }
 
+/* What the detail of an exit, or of a hypervisor's work, stands for; NULL: any other's. */
+static const char *detail_help(const char *event, const char *detail)
+{
+    for (unsigned i = 0; !strcmp(event, event_name(EVENT_EXIT)) && i < EXIT_REASON_COUNT; i++)
+        if (!strcmp(detail, exit_reason_name((enum exit_reason)i)))
+            return exit_reason_help((enum exit_reason)i);
+    for (unsigned i = 0; !strcmp(event, event_name(EVENT_WORK)) && i < WORK_COUNT; i++)
+        if (!strcmp(detail, work_name((enum work)i)))
+            return work_help((enum work)i);
+    return NULL;
+}
+
+/* What an event of the log is; NULL: a line of something else. */
+static const char *event_words(const char *line)
+{
+    cJSON *json = line ? cJSON_Parse(line) : NULL;
+    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "event"));
+    const char *detail = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "detail"));
+    const char *words = event && detail ? detail_help(event, detail) : NULL;
+    for (unsigned kind = 0; event && !words && kind < EVENT_KINDS; kind++)
+        if (!strcmp(event, event_name((enum event_kind)kind)))
+            words = event_help((enum event_kind)kind);
+    cJSON_Delete(json);
+    return words;
+}
+
 static void table_side(const struct diff_side *s, FILE *out)
 {
+    const char *words = event_words(s->line);
     if (s->line)
         fprintf(out, "%s:%" PRIu64 ": %.200s%s\n", s->path, s->number, s->line,
                 strlen(s->line) > 200 ? "..." : "");
     else
         fprintf(out, "%s ends after line %" PRIu64 "\n", s->path, s->number);
+    if (words)
+        fprintf(out, "  (%s)\n", words);
 }
 
 void diff_print_table(const struct diff *d, FILE *out)
@@ -240,6 +270,12 @@ void diff_print_json(const struct diff *d, FILE *out)
         json_string(out, s->path);
         fprintf(out, ", \"line\": %" PRIu64 ", \"text\": %s },\n", s->number,
                 s->line && !d->same ? s->line : "null");
+        const char *words = d->same ? NULL : event_words(s->line);
+        if (words) {
+            fprintf(out, "  \"%c_is\": ", 'a' + (char)i);
+            json_string(out, words);
+            fputs(",\n", out);
+        }
     }
     fputs("  \"fields\": [", out);
     if (!d->same)

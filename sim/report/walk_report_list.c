@@ -191,8 +191,10 @@ static const struct event *hit_that_saved(const struct walk_report *r, unsigned 
         if (hit || (hit = nested_hit(r, line->depth, line->ia)))
             return hit;
         unsigned j = owner_of(r, i, r->n_tables);
-        if (j >= r->n_tables)
-            return NULL;
+        if (j >= r->n_tables) /* for the data, or for an entry that the peek did not get to */
+            return line->for_level && !line->for_depth
+                       ? structure_hit(r, 0, r->item.access.gva, line->for_level + 1)
+                       : NULL;
         const struct walk_line *owner = &r->line[j];
         if ((hit = nested_hit(r, owner->depth + 1, owner->table_ia)) ||
             (hit = structure_hit(r, owner->depth, owner->ia, owner->level + 1)) || owner->read)

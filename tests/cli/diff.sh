@@ -28,6 +28,22 @@ ok "another entry read, and the walk that led there" exits 1 "$out" "log:$line:"
     "$out" '"address":"0x22a","value":"0xac"'
 ok "but not the walk before" test "$(grep -c '"event":"access"' "$out")" = 1
 
+# What an exit and a hypervisor's work are, in words.
+cat >"$SCRATCH/nested.json" <<'END'
+{ "version": 1, "vms": [ { "mode": "nested", "memory": "16MiB", "processes": [
+  { "map": [ { "gva": "0x400000", "size": "64KiB" } ] } ] } ],
+  "script": [ { "do": "access", "gva": "0x400000" } ] }
+END
+"$NESTWALK" run "$SCRATCH/nested.json" --events "$SCRATCH/nested" --quiet >/dev/null
+sed 's/"detail":"second_stage_violation"/"detail":"log_full"/' "$SCRATCH/nested" >"$SCRATCH/other"
+run diff "$SCRATCH/nested" "$SCRATCH/other"
+ok "exits in words" exits 1 "$out" "a second stage has no such page" "$out" "log is full"
+sed 's/"detail":"map"/"detail":"split"/' "$SCRATCH/nested" >"$SCRATCH/other"
+run diff "$SCRATCH/nested" "$SCRATCH/other" --format json
+ok "the hypervisor's work too" exits 1 "$out" '"a_is": "maps a page in the second stage"' \
+    "$out" '"b_is": "splits a large page"'
+has python3 && ok "which parses" python3 -m json.tool "$out" /dev/null
+
 head -n 3 "$SCRATCH/outcomes" >"$SCRATCH/other"
 run diff "$SCRATCH/outcomes" "$SCRATCH/other"
 ok "a file that ends" exits 1 "$out" "other ends after line 3" "$out" "outcomes:4:"

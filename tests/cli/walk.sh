@@ -62,6 +62,28 @@ run walk "$guest" --gva 0x400000 --process b --cold --format csv
 ok "the references as CSV" exits 0 "$out" "n,stage,dimension,level,name,for,address,entry,read" \
     "$out" ",PGD,data," "$out" ",true,memory,200"
 
+# Two dimensions: the grid, the exits on the way, and the same in words and as data.
+nested="$guest --mode nested"
+# shellcheck disable=SC2086 # several options
+run walk $nested --gva 0x401000 --write --cold
+ok "a grid of 24 references" exits 0 "$out" "guest  host PGD" "$out" "data    21 L1" \
+    "$out" "read: 24 of 24: guest 4 of 4" "$out" "guest-physical address" "$out" "RWXAD" \
+    "$out" "before: exit, second_stage_violation at gpa"
+# shellcheck disable=SC2086
+run walk $nested --gva 0x401000 --process b --explain
+ok "in words" exits 0 "$out" "references 1 to 4" "$out" "the data's gpa" "$out" "exit to the hypervisor"
+ok "no line of it is wider than 100" test -z "$(awk 'length($0) > 100' "$out")"
+# shellcheck disable=SC2086
+run walk $nested --gva 0x401000 --format json
+ok "as data" exits 0 "$out" '"n": 24, "stage": 1, "dimension": "host", "level": 1, "name": "PTE"' \
+    "$out" '"for": "guest PUD"' "$out" '{ "exit": "second_stage_violation", "stage": 1, "gpa": '
+has python3 && ok "which parses" python3 -m json.tool "$out" /dev/null
+# shellcheck disable=SC2086
+run walk $nested --gva 0x401000 --format csv
+ok "as CSV: a row of names and 24" test "$(wc -l <"$out")" = 25
+run walk "$guest" --mode three-stage --gva 0x400000 --process b --cold
+ok "three dimensions are listed" exits 0 "$out" "read: 124 of 124" "$out" "make no grid"
+
 run walk "$guest"
 ok "an address is needed" exits 2 "$err" "'--gva' is missing"
 run walk "$guest" --gva zero
