@@ -1,0 +1,236 @@
+/*
+ * What would reverse a verdict: the smallest change of one value, found by running both modes again
+ * and again. Between a value where the verdict stands and one where it does not, the interval is
+ * halved; that there is only one such place on each side is taken for granted.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/cli/compare.h"
+
+/* A value that may be changed: where it stands, and how far it goes. */
+struct knob {
+    char pointer[64];
+    char form[64]; /* of its JSON, with the value and, where it has two, the rest of 1 */
+    double now, least, most, step;
+    const char *words;
+};
+
+static bool is_price(const char *key, enum cost *cost)
+{
+    for (unsigned c = 0; c < COST_COUNT; c++)
+        if (!strcmp(cost_name((enum cost)c), key)) {
+            *cost = (enum cost)c;
+            return true;
+        }
+    return false;
+}
+
+static const struct {
+    const char *key, *pointer, *form, *words;
+} shares[] = {
+    {"remap", "/vms/*/processes/*/workload/remap", "%.6f", "share of accesses with a remap first"},
+    {"protect", "/vms/*/processes/*/workload/protect", "%.6f",
+     "share of accesses with a change of rights first"},
+    {"huge", "/vms/*/second_stage_page", "{\"2MiB\": %.6f, \"4KiB\": %.6f}",
+     "share of the second stage in 2 MiB pages"},
+};
+enum { SHARES = sizeof shares / sizeof *shares };
+
+static double share_now(const char *key, const struct vm_config *vm)
+{
+    if (!strcmp(key, "huge"))
+        return vm->page_share[2] / 1000.0;
+    if (!vm->n_processes || !vm->processes[0].n_phases)
+        return 0;
+    const struct generator_spec *g = &vm->processes[0].phases[0].generator;
+    return !strcmp(key, "remap") ? g->remap : g->protect;
+}
+
+/* What the key is now, in a scenario as loaded. False: no key has that name. */
+static bool find_knob(const char *key, const struct machine_config *m, struct knob *k)
+{
+    enum cost cost;
+    if (is_price(key, &cost)) {
+        *k = (struct knob){.form = "%.0f",
+                           .now = m->profile.cost[cost],
+                           .most = 1 << 24,
+                           .step = 1,
+                           .words = "cycles"};
+        snprintf(k->pointer, sizeof k->pointer, "/machine/override/costs/%s", key);
+        return true;
+    }
+    for (unsigned i = 0; i < SHARES; i++)
+        if (!strcmp(shares[i].key, key)) {
+            *k = (struct knob){.now = share_now(key, &m->vms[0]),
+                               .most = 1,
+                               .step = 1.0 / 1024 / 1024,
+                               .words = shares[i].words};
+            strcpy(k->pointer, shares[i].pointer);
+            strcpy(k->form, shares[i].form);
+            return true;
+        }
+    return false;
+}
+
+/* ---- running both with a value ---- */
+
+struct duel {
+    const struct cli *cli;
+    const struct subject *subject;
+    const struct way *way[2];
+    const struct knob *knob;
+    int code;
+    unsigned runs;
+};
+
+/* How much the second costs beyond the first, in cycles per access. */
+static double lead(struct duel *d, double value)
+{
+    double cost[2] = {0, 0};
+    char text[96];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-extra-args"
+    snprintf(text, sizeof text, d->knob->form, value, 1 - value);
+#pragma GCC diagnostic pop
+    const struct setting setting = {d->knob->pointer, text};
+    for (unsigned i = 0; i < 2 && !d->code; i++) {
+        struct scenario scenario;
+        struct contender c;
+        d->code = way_run(d->cli, d->subject, d->way[i], &setting, 1, &scenario, &c);
+        if (d->code)
+            break;
+        cost[i] = contender_cost(&c);
+        stats_fini(&c.stats);
+        scenario_free(&scenario);
+        d->runs++;
+    }
+    return cost[1] - cost[0];
+}
+
+static double distance(double a, double b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* The value nearest to where the verdict stands at which it does not, to one part in 256. */
+static double narrow(struct duel *d, double stands, double flipped)
+{
+    while (!d->code && distance(flipped, stands) > d->knob->step &&
+           distance(flipped, stands) * 256 > distance(flipped, d->knob->now)) {
+        double middle = (stands + flipped) / 2;
+        if (d->knob->step >= 1)
+            middle = (double)(int64_t)middle;
+        if (lead(d, middle) < 0)
+            flipped = middle;
+        else
+            stands = middle;
+    }
+    return flipped;
+}
+
+/* Looks further and further away on one side. False: the verdict stands as far as the end. */
+static bool search(struct duel *d, bool up, double *at)
+{
+    const struct knob *k = d->knob;
+    double stands = k->now, span = up ? k->most - k->now : k->now - k->least;
+    if (span < k->step)
+        return false;
+    for (double reach = k->step * 8; !d->code; reach *= 8) {
+        double away = reach < span ? reach : span, value = up ? k->now + away : k->now - away;
+        if (lead(d, value) < 0) {
+            *at = narrow(d, stands, value);
+            return !d->code;
+        }
+        if (away >= span)
+            return false;
+        stands = value;
+    }
+    return false;
+}
+
+/* ---- telling ---- */
+
+static void print_value(const struct knob *k, double value, FILE *out)
+{
+    fprintf(out, "%.*f", k->step < 1 ? 6 : 0, value);
+}
+
+static int tell(struct duel *d, const char *key, double now)
+{
+    double at[2] = {0, 0};
+    const struct knob *k = d->knob;
+    bool found[2];
+    for (unsigned up = 0; up < 2; up++)
+        found[up] = search(d, up, &at[up]);
+    if (d->code)
+        return d->code;
+    printf("%s is %.3f cycles per access ahead of %s, with %s at ", d->way[0]->name, now,
+           d->way[1]->name, key);
+    print_value(k, k->now, stdout);
+    printf(" (%s).\n", k->words);
+    bool up = found[1] && (!found[0] || at[1] - k->now < k->now - at[0]);
+    if (!found[up]) {
+        printf("No value of %s from ", key);
+        print_value(k, k->least, stdout);
+        fputs(" to ", stdout);
+        print_value(k, k->most, stdout);
+        fputs(" reverses that.\n", stdout);
+        return EXIT_OK;
+    }
+    fputs("The smallest change that reverses it: ", stdout);
+    print_value(k, at[up], stdout);
+    printf(" (%s%.6g). Found in %u runs.\n", up ? "+" : "", at[up] - k->now, d->runs);
+    return EXIT_OK;
+}
+
+/* The two to be compared: the first two virtualized ones named, cheaper first. */
+static int pick(struct duel *d, const struct way *ways, unsigned n_ways)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < n_ways && n < 2; i++)
+        if (strcmp(ways[i].mode, mode_name(MODE_NATIVE)))
+            d->way[n++] = &ways[i];
+    return n == 2 ? EXIT_OK : cli_usage(d->cli, "--flip needs two modes beside native");
+}
+
+static int current(const struct cli *cli, const struct subject *s, const struct way *w,
+                   const char *key, struct knob *knob)
+{
+    struct scenario scenario;
+    struct contender c;
+    int code = way_run(cli, s, w, NULL, 0, &scenario, &c);
+    if (code)
+        return code;
+    if (!find_knob(key, &scenario.machine, knob))
+        code = cli_usage(cli,
+                         "--flip knows remap, protect, huge and the prices of a machine (exit, "
+                         "violation, memory, ...), not '%s'",
+                         key);
+    stats_fini(&c.stats);
+    scenario_free(&scenario);
+    return code;
+}
+
+int compare_flip(const struct cli *cli, const struct subject *s, const struct way *ways,
+                 unsigned n_ways, const char *key)
+{
+    struct duel d = {.cli = cli, .subject = s};
+    struct knob knob;
+    int code = pick(&d, ways, n_ways);
+    if (!code && s->is_trace && (!strcmp(key, "remap") || !strcmp(key, "protect")))
+        code = cli_usage(cli, "a trace's updates are its own: --flip %s needs a scenario", key);
+    if (code || (code = current(cli, s, d.way[0], key, &knob)))
+        return code;
+    d.knob = &knob;
+    double now = lead(&d, knob.now);
+    if (now < 0) {
+        const struct way *first = d.way[0];
+        d.way[0] = d.way[1];
+        d.way[1] = first;
+        now = -now;
+    }
+    return d.code ? d.code : tell(&d, key, now);
+}
