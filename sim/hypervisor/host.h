@@ -23,7 +23,7 @@ enum frame_use {
 struct frame_owner {
     enum frame_use use;
     unsigned vm;
-    uint64_t gfn; /**< FRAME_GUEST: which of the VM's */
+    uint64_t gfn; /**< FRAME_GUEST: which of the VM's; FRAME_SHADOW: which of its shadow pages */
 };
 
 struct host {
