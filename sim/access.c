@@ -43,20 +43,33 @@ static bool guest_answers(struct door *door, gva_t gva, const struct refusal *r,
     return answer == ANSWER_RETRY && !m->err.code;
 }
 
-/* Has a refusal answered. True: repeat; false: it stands, and *o is what becomes of the access. */
-static bool answer(struct machine *m, struct vcpu *v, const struct access *a,
-                   const struct refusal *r, struct outcome *o)
+/* A write that the hypervisor makes in the guest's place: where, and nothing is cached of it. */
+static bool emulated(struct walk *w, hpa_t at)
+{
+    w->found = (struct found){.hpa = at, .next = at, .shift = FRAME_SHIFT, .leaf = WALK_NO_REF};
+    return true;
+}
+
+/*
+ * Has a refusal answered. True: repeat, unless it is done by now; false: it stands, and *o is what
+ * becomes of the access.
+ */
+static bool answer(struct machine *m, struct vcpu *v, const struct access *a, struct walk *w,
+                   bool *done, struct outcome *o)
 {
     const struct technique *technique = technique_of(m->vm[v->vm].config->mode);
     struct door door = {m, v};
     struct refusal guest;
     struct vm_exit exit;
-    switch (technique->refused(&door, a, r, &guest, &exit)) {
+    switch (technique->refused(&door, a, &w->refusal, &guest, &exit)) {
     case REMEDY_FAULT:
         return guest_answers(&door, a->gva, &guest, o);
     case REMEDY_EXIT:
         *o = (struct outcome){.kind = OUTCOME_EXIT, .exit = exit};
         return false;
+    case REMEDY_EMULATE:
+        *done = true;
+        return emulated(w, exit.address);
     case REMEDY_STOP:
         set_stop(m, o);
         return false;
@@ -72,7 +85,7 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
     struct bus bus = machine_bus(m);
     bool allowed = !begun && mmu_translate(v->mmu, &bus, a, false, w), faulted = false;
     for (unsigned attempt = 1; !allowed; attempt++) {
-        bool repeat = answer(m, v, a, &w->refusal, o);
+        bool repeat = answer(m, v, a, w, &allowed, o);
         if (watcher)
             watcher->attempt(watcher->self, w, repeat);
         if (!repeat || attempt == ATTEMPTS) {
@@ -80,6 +93,11 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
             return false;
         }
         faulted = true;
+        if (allowed) {
+            w->refs = 0;
+            mmu_give_up(v->mmu, a->gva);
+            break;
+        }
         tally_note(&v->mmu->tally, EVENT_WALK_RETRIED, a->gva, 0);
         allowed = mmu_translate(v->mmu, &bus, a, true, w);
     }

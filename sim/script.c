@@ -23,8 +23,18 @@ static struct vcpu *vcpu_for(struct machine *m, const struct script_item *item)
     return NULL;
 }
 
+/* Bytes that a program writes, and whoever watches over them. */
+static void write_bytes(struct machine *m, struct vcpu *v, hpa_t at, const uint8_t *bytes,
+                        uint64_t n)
+{
+    const struct technique *technique = technique_of(m->vm[v->vm].config->mode);
+    mem_write(&m->mem, at, bytes, n);
+    if (technique->written)
+        technique->written(&(struct door){m, v}, at, n);
+}
+
 /* Values are moved only once every page of the access is translated. */
-static void move_value(struct machine *m, const struct script_item *item,
+static void move_value(struct machine *m, struct vcpu *v, const struct script_item *item,
                        const struct pieces *pieces, struct outcome *o)
 {
     uint8_t bytes[16] = {0};
@@ -37,7 +47,7 @@ static void move_value(struct machine *m, const struct script_item *item,
         const struct piece *p = &pieces->piece[i];
         bool there = mem_holds(&m->mem, p->hpa, p->bytes);
         if (write && there)
-            mem_write(&m->mem, p->hpa, bytes + done, p->bytes);
+            write_bytes(m, v, p->hpa, bytes + done, p->bytes);
         else if (!write && there)
             mem_read(&m->mem, p->hpa, bytes + done, p->bytes);
         else if (!write)
@@ -58,7 +68,7 @@ static void do_access(struct machine *m, struct vcpu *v, const struct script_ite
     access_complete(m, v, &item->access, false, &w, watcher, &pieces, o);
     m->accesses++;
     if (o->kind == OUTCOME_OK)
-        move_value(m, item, &pieces, o);
+        move_value(m, v, item, &pieces, o);
 }
 
 static void do_store(struct machine *m, struct vcpu *v, const struct script_item *item,

@@ -14,10 +14,11 @@
 
 /** What becomes of a refused walk. */
 enum remedy {
-    REMEDY_RETRY, /**< the hypervisor has removed the cause: make the access again */
-    REMEDY_FAULT, /**< it is the guest's own fault */
-    REMEDY_EXIT,  /**< the hypervisor has no answer: the exit is the outcome */
-    REMEDY_STOP,  /**< out of memory; machine_stop was called */
+    REMEDY_RETRY,   /**< the hypervisor has removed the cause: make the access again */
+    REMEDY_EMULATE, /**< the hypervisor makes this one access in the guest's place */
+    REMEDY_FAULT,   /**< it is the guest's own fault */
+    REMEDY_EXIT,    /**< the hypervisor has no answer: the exit is the outcome */
+    REMEDY_STOP,    /**< out of memory; machine_stop was called */
 };
 
 struct technique {
@@ -27,7 +28,8 @@ struct technique {
     const char *(*reset)(struct door *, const struct registers *);
     /**
      * Answers a refusal. For REMEDY_FAULT *guest is the refusal as the guest's own tables have it;
-     * for REMEDY_EXIT *exit tells the rest.
+     * for REMEDY_EXIT *exit tells the rest; for REMEDY_EMULATE its address is the host's, good to
+     * the end of the frame.
      */
     enum remedy (*refused)(struct door *, const struct access *, const struct refusal *,
                            struct refusal *guest, struct vm_exit *exit);
@@ -39,6 +41,8 @@ struct technique {
     bool (*store)(struct door *, gpa_t, uint64_t value, unsigned size, unsigned level);
     /** The guest OS goes back to its program: what it put off is done now. NULL: nothing is. */
     void (*settle)(struct door *);
+    /** A program's write has reached memory; all in one frame. NULL: nobody needs to know. */
+    void (*written)(struct door *, hpa_t, uint64_t bytes);
 };
 
 extern const struct technique technique_native, technique_nested, technique_shadow,
