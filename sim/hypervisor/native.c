@@ -8,11 +8,10 @@
 
 const struct technique *technique_of(enum mode mode)
 {
-    static const struct technique *const of[MODES] = {[MODE_NATIVE] = &technique_native,
-                                                      [MODE_NESTED] = &technique_nested,
-                                                      [MODE_DIRECT] = &technique_direct,
-                                                      [MODE_THREE_STAGE] = &technique_nested,
-                                                      [MODE_COLLAPSED] = &technique_collapsed};
+    static const struct technique *const of[MODES] = {
+        [MODE_NATIVE] = &technique_native,      [MODE_SHADOW] = &technique_shadow,
+        [MODE_NESTED] = &technique_nested,      [MODE_DIRECT] = &technique_direct,
+        [MODE_THREE_STAGE] = &technique_nested, [MODE_COLLAPSED] = &technique_collapsed};
     return of[mode];
 }
 
