@@ -28,6 +28,14 @@ static bool refuse(struct walk *w, unsigned s, enum refusal_kind kind, unsigned 
     return false;
 }
 
+static bool refuse_entry(struct walk *w, const struct ref *ref, enum refusal_kind kind,
+                         unsigned access)
+{
+    refuse(w, ref->depth, kind, ref->level, ref->ia, access, ref->entry);
+    w->refusal.direct = ref->direct;
+    return false;
+}
+
 static bool translate(struct walk *w, unsigned s, ia_t ia, unsigned kind, struct found *found);
 
 /*
@@ -73,8 +81,11 @@ static bool start_from_registers(struct walk *w, unsigned s, ia_t ia, unsigned k
     const struct stage *stage = &w->stage[s];
     const struct format *f = &stage->format;
     uint64_t entry = stage->top[ia >> f->shift[d->level] & low_bits(f->index_bits[d->level])];
-    if (!format_present(f, entry))
-        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
+    if (!format_present(f, entry)) {
+        refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
+        w->refusal.direct = d->direct;
+        return false;
+    }
     d->table = format_address(f, d->level, false, entry);
     d->level--;
     return true;
@@ -271,9 +282,9 @@ INLINE bool read_level(struct walk *w, unsigned s, ia_t ia, unsigned kind, struc
     ref->under = table.leaf;
     ref->onward = WALK_NO_REF;
     if (!format_present(f, entry))
-        return refuse(w, s, REFUSED_NOT_PRESENT, d->level, ia, kind, entry);
+        return refuse_entry(w, ref, REFUSED_NOT_PRESENT, kind);
     if (entry & f->reserved[d->level][leaf] || (!alone && format_malformed(f, leaf, entry)))
-        return refuse(w, s, REFUSED_RESERVED, d->level, ia, kind, entry);
+        return refuse_entry(w, ref, REFUSED_RESERVED, kind);
     ref->rights = format_rights(f, leaf, entry) & (d->rights | ~(uint32_t)MAY_ALL);
     if (!alone && d->level == f->rightless)
         ref->rights = d->rights & MAY_ALL;
@@ -306,6 +317,7 @@ static bool deny(struct walk *w, int16_t leaf, unsigned kind)
     refuse(w, ref->depth, REFUSED_PROTECTION, denying_level(w, leaf, kind), ref->ia, kind,
            ref->entry);
     w->refusal.key = stage_key_denies(stage, kind, ref->rights);
+    w->refusal.direct = ref->direct;
     w->refusal.granted = ref->rights & MAY_ALL;
     return false;
 }

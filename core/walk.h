@@ -47,6 +47,7 @@ struct refusal {
     uint8_t depth, level; /**< of the refusing entry; for rights, the highest that withholds them */
     bool on_table;        /**< refused for a table of the stage above, not for its data */
     bool key;             /**< the protection key denies it, whatever else does */
+    bool direct;          /**< agile paging: by a shadow table, not by the guest's own */
     bool no_linear;       /**< no linear address led here: a load of PDPTE registers */
     uint8_t granted;      /**< MAY_* of all entries of its stage; 0 if one is not present */
     uint32_t linear;      /**< second stages, for data: rights of the guest's own leaf */
