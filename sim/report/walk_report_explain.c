@@ -122,7 +122,7 @@ static void tell_start(struct telling *t)
     } else {
         tell_add(t, "%sThe walk starts at the top: CR3 = 0x%" PRIx64,
                  missed && !r->by_entry ? "The paging-structure caches don't know the way. " : "",
-                 r->registers.cr3);
+                 r->shadowed ? r->stage[0].root : r->registers.cr3);
         if (f->registers)
             tell_add(t,
                      " said where the %s table was when its 4 entries were loaded into registers.",
@@ -262,7 +262,9 @@ static void tell_found(struct telling *t)
     tell_add(t,
              "The page's address and the offset, 0x%" PRIx64 " + 0x%" PRIx64
              ", are the physical address: 0x%" PRIx64 ".",
-             r->outcome.gpa - inside, inside, r->outcome.gpa);
+             r->outcome.hpa - inside, inside, r->outcome.hpa);
+    if (r->below)
+        tell_add(t, " The guest takes it for 0x%" PRIx64 ".", r->outcome.gpa);
     if (!r->tlb_hit) {
         tell_add(t, " The TLBs keep the page from now on");
         tell_add(t, f->levels > 1 && !r->by_entry

@@ -72,8 +72,11 @@ void tell_second_stages(struct telling *t)
 {
     const struct walk_report *r = t->r;
     if (r->shadowed)
-        tell_add(t, "That is not the guest's table, though it thinks so, but the hypervisor's "
-                    "shadow of it: one walk leads from the address to the host's memory.");
+        tell_add(t,
+                 "The guest believes that CR3 is 0x%" PRIx64
+                 ". What the processor walks is the hypervisor's shadow of the guest's tables: it "
+                 "leads from the program's address to the host's memory at once.",
+                 r->registers.cr3);
     if (r->stages > 1) {
         tell_add(t,
                  "%s: the processor can read nothing there before it knows where the host has it. "

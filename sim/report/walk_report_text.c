@@ -223,22 +223,28 @@ static void print_cycles(const struct walk_report *r, FILE *out)
     fputs("\n", out);
 }
 
-/* The page and the offset; in a VM, also where that is in the host. */
+/*
+ * The page and the offset, as the tables walked have it: of two stages those of the guest, who
+ * knows gpas; of one stage of a VM the host's.
+ */
 static void print_found(const struct walk_report *r, FILE *out)
 {
     const struct outcome *o = &r->outcome;
-    const char *which = r->stages > 1 ? "guest-physical" : "physical";
+    const char *which = r->stages > 1 ? "guest-physical" : r->below ? "host-physical" : "physical";
     const struct format *f = &r->stage[0].format;
     unsigned level = r->attempt.found.level;
     char page[16];
     uint64_t inside = r->item.access.gva & low_bits(f->shift[level]);
+    uint64_t at = r->stages > 1 ? o->gpa : o->hpa;
     if (level)
         fprintf(out, "page 0x%" PRIx64 " (%s) + offset 0x%" PRIx64 " = %s address 0x%" PRIx64 "\n",
-                o->gpa - inside, format_page_name(f, level, page), inside, which, o->gpa);
+                at - inside, format_page_name(f, level, page), inside, which, at);
     else
-        fprintf(out, "%s address: 0x%" PRIx64 "\n", which, o->gpa);
+        fprintf(out, "%s address: 0x%" PRIx64 "\n", which, at);
     if (r->stages > 1)
         fprintf(out, "which the host has at physical address 0x%" PRIx64 "\n", o->hpa);
+    else if (r->below)
+        fprintf(out, "which the guest takes for physical address 0x%" PRIx64 "\n", o->gpa);
 }
 
 static void print_exit(const struct walk_report *r, FILE *out)
@@ -356,7 +362,10 @@ static void print_root(const struct walk_report *r, FILE *out)
         return;
     }
     print_address(r, out);
-    fprintf(out, "\nCR3 = 0x%" PRIx64 ": the %s%s %s at %s0x%" PRIx64 "\n", r->registers.cr3,
+    fprintf(out, "\nCR3 = 0x%" PRIx64, r->shadowed ? r->stage[0].root : r->registers.cr3);
+    if (r->shadowed)
+        fprintf(out, " (the guest believes 0x%" PRIx64 ")", r->registers.cr3);
+    fprintf(out, ": the %s%s %s at %s0x%" PRIx64 "\n",
             r->stages > 1 ? "guest's "
             : r->shadowed ? "shadow "
                           : "",

@@ -36,7 +36,6 @@ const char *exit_address_name(enum exit_reason reason)
         [EXIT_FOR_table_write] = "gpa",
         [EXIT_FOR_log_full] = "gpa",
         [EXIT_FOR_page_fault] = "gva",
-        [EXIT_FOR_hidden_fault] = "gva",
         [EXIT_FOR_bounced_fault] = "gva",
         [EXIT_FOR_invlpg] = "gva",
     };

@@ -1,5 +1,6 @@
 /* One access of a VM under a hypervisor, told: the grid, who saved what, exits, and data. */
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 
 #include "sim/report/walk_report.h"
 #include "tests/sim/run_support.h"
@@ -329,6 +330,29 @@ Test(walk_report_nested, prints_whatever_happens)
         free(csv);
         drop(r, rig);
     }
+}
+
+/* A shadow is the hypervisor's, though it is the first and only stage; its pages are the host's. */
+Test(walk_report_nested, tells_a_shadow_from_the_guests_tables)
+{
+    struct rig *rig = nested(ACCESS("0x0"), "skylake-sp", "shadow", "ept4");
+    struct walk_report *r = walk(rig, 0x5010, OP_READ, true);
+    cr_assert_eq(r->n_lines, 4);
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect_str_eq(walk_report_dimension(r, &r->line[i]), "shadow");
+    cr_expect_eq(r->outcome.gpa, 0x5010);
+    cr_expect_eq(r->outcome.value, 0x5a);
+    char page[64], *table, *steps;
+    snprintf(page, sizeof page, "= host-physical address 0x%" PRIx64 "\n", r->outcome.hpa);
+    table = printed(r, walk_report_table);
+    steps = printed(r, walk_report_explain);
+    cr_expect(strstr(table, page), "%s", table);
+    cr_expect(strstr(table, "(the guest believes 0x1000)"), "%s", table);
+    cr_expect(strstr(steps, "The guest takes it for 0x5010."), "%s", steps);
+    cr_expect_leq(longest_line(table), 80, "%s", table);
+    free(table);
+    free(steps);
+    drop(r, rig);
 }
 
 /* 5 * 5 * 5 - 1. */
