@@ -237,6 +237,13 @@ static bool set_up_raw(struct machine *m, struct vcpu *v, struct err *err)
     return !fault || err_set(err, EXIT_USAGE, "vm %s: registers: %s", config->name, fault);
 }
 
+/* Loads a vCPU's first process, if its VM has one for it. */
+static bool load_first(struct machine *m, struct vcpu *v)
+{
+    const struct vm_config *config = m->vm[v->vm].config;
+    return v->number >= config->n_processes || schedule_switch(m, v, v->number);
+}
+
 /* Maps what is mapped from the start, and loads each vCPU's first process. */
 static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
 {
@@ -255,7 +262,7 @@ static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
         if (schedule_vcpu(m, v->vm, p) == v && !guest_populate(&vm->guest, &port, p))
             return err_set(err, EXIT_USAGE, "vm %s: its maps do not fit into its memory",
                            vm->config->name);
-    return v->number >= vm->config->n_processes || schedule_switch(m, v, v->number);
+    return load_first(m, v);
 }
 
 /* What each VM's mode needs before there is anything in its memory. */
@@ -291,10 +298,30 @@ static bool set_up(struct machine *m, struct err *err)
                                "vm %s: preload %u: the cache has no such set or way", config->name,
                                p);
         door_settle(&(struct door){m, v});
-        tally_reset(&v->mmu->tally);
     }
+    machine_reset_counts(m);
     m->billed = true;
     return !m->mem.exhausted || err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
+}
+
+bool machine_begin(struct machine *m)
+{
+    bool done = true;
+    m->billed = false;
+    for (unsigned i = 0; done && i < m->n_vcpus; i++)
+        done = m->vm[m->vcpu[i].vm].config->raw || load_first(m, &m->vcpu[i]);
+    m->billed = true;
+    machine_cool(m);
+    machine_reset_counts(m);
+    return done;
+}
+
+void machine_reset_counts(struct machine *m)
+{
+    for (unsigned i = 0; i < m->n_vcpus; i++)
+        tally_reset(&m->vcpu[i].mmu->tally);
+    m->accesses = 0;
+    m->signals = 0;
 }
 
 static bool build(struct machine *m, const struct machine_config *config, struct source **traces,

@@ -114,6 +114,20 @@ void machine_free(struct machine *);
 /** A copy that goes on alike. NULL: no memory. Cost: the flat state, not the memory. */
 struct machine *machine_clone(const struct machine *);
 
+/**
+ * Has the page of @p gva there before the run, unbilled, in the address space of a feed's process
+ * @p number: the guest OS maps it, and a hypervisor backs it, as if it had been read. Caches and
+ * counts are machine_begin's. False: no memory is left for it (err says whose unless it is the
+ * VM's). Not with reclaim, which counts what is touched.
+ */
+bool machine_prefault(struct machine *, unsigned vm, unsigned feed, uint16_t number, gva_t gva);
+
+/** Ends setting up: first processes loaded, caches empty, counts zero. False with err set. */
+bool machine_begin(struct machine *);
+
+/** Sets everything that is counted, clocks included, to zero. */
+void machine_reset_counts(struct machine *);
+
 /** Runs the workloads for up to @p n accesses; returns how many were made. See finished and err. */
 uint64_t machine_run(struct machine *, uint64_t n);
 

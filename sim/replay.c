@@ -5,11 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "sim/parts.h"
-
 enum { BATCH = 1024, ADDRESS_BITS_2_LEVEL = 32, GVA_BITS_32 = 32, PAGE_SHIFT = 12 };
 
-static const uint64_t MEMORY = (uint64_t)1 << 40;
+static const uint64_t MEMORY = (uint64_t)1 << 40, TABLES = (uint64_t)64 << 20;
 
 static bool no_memory(struct err *err)
 {
@@ -115,38 +113,23 @@ static bool collect(struct source *source, struct pages *p, const volatile int *
 
 /* ---- mapping them before the first access ---- */
 
-static unsigned process_of(struct guest *g, uint16_t feed, uint16_t number, bool *done)
+static bool map_pages(struct machine *m, unsigned feed, const struct pages *p, struct err *err)
 {
-    for (size_t i = 0; i < g->n; i++)
-        if (g->processes[i].feed == feed && g->processes[i].number == number)
-            return (unsigned)i;
-    int made = guest_new_process(g, feed, number);
-    *done &= made >= 0;
-    return made < 0 ? 0 : (unsigned)made;
-}
-
-static bool map_pages(struct machine *m, uint16_t feed, const struct pages *p, struct err *err)
-{
-    struct vcpu *v = &m->vcpu[0];
-    struct guest *g = &m->vm[0].guest;
-    struct door door = {m, v};
-    struct port port = machine_port(&door);
-    bool done = true;
-    for (size_t i = 0; done && i < p->n; i++) {
-        unsigned process = process_of(g, feed, (uint16_t)(p->key[i] >> 48), &done);
-        done = done && schedule_switch(m, v, process) &&
-               guest_fault(g, &port, process, gva_of(p->key[i]), KIND_READ | KIND_USER) !=
-                   ANSWER_STUCK; /* a signal: a large page covers it already */
-    }
-    return done || err_set(err, EXIT_NO, "the pages of the trace do not fit into --memory");
+    for (size_t i = 0; i < p->n; i++)
+        if (!machine_prefault(m, 0, feed, (uint16_t)(p->key[i] >> 48), gva_of(p->key[i]))) {
+            if (m->err.code)
+                return *err = m->err, false;
+            return err_set(err, EXIT_NO, "the pages of the trace do not fit into --memory");
+        }
+    return true;
 }
 
 static bool populate_one(struct replay *r, unsigned trace, const volatile int *stop,
                          struct err *err)
 {
     struct pages pages = {.bits = r->machine->vm[0].guest.tables.format.ia_bits};
-    bool done = collect(r->sources[trace], &pages, stop, err) &&
-                map_pages(r->machine, (uint16_t)trace, &pages, err);
+    bool done =
+        collect(r->sources[trace], &pages, stop, err) && map_pages(r->machine, trace, &pages, err);
     r->populated += pages.n;
     free(pages.key);
     free(pages.slot);
@@ -155,16 +138,10 @@ static bool populate_one(struct replay *r, unsigned trace, const volatile int *s
 
 static bool populate(struct replay *r, const volatile int *stop, struct err *err)
 {
-    struct machine *m = r->machine;
-    bool done = true;
-    m->billed = false;
-    for (unsigned i = 0; done && i < r->vm.n_processes; i++)
-        done = populate_one(r, i, stop, err);
-    done = done && (schedule_switch(m, &m->vcpu[0], 0) || no_memory(err));
-    m->billed = true;
-    machine_cool(m);
-    tally_reset(&m->vcpu[0].mmu->tally);
-    return done;
+    for (unsigned i = 0; i < r->vm.n_processes; i++)
+        if (!populate_one(r, i, stop, err))
+            return false;
+    return machine_begin(r->machine) || (*err = r->machine->err, false);
 }
 
 /* ---- opening ---- */
@@ -196,32 +173,58 @@ static bool open_trace(struct replay *r, unsigned i, const struct replay_options
     return r->sources[i] || no_memory(err);
 }
 
+/* What the machine needs for a VM of @p memory: a hypervisor has tables of its own. */
+static uint64_t host_memory(enum mode mode, uint64_t memory)
+{
+    uint64_t tables = mode == MODE_NATIVE ? 0 : memory / 8 / FRAME_BYTES * FRAME_BYTES + TABLES;
+    return memory > UINT64_MAX - tables ? UINT64_MAX : memory + tables;
+}
+
+/* How much the VM has; 0 with err set. By default as much as addresses reach, up to 1 TiB. */
+static uint64_t memory_of(const struct replay_options *o, const struct profile *profile,
+                          struct err *err)
+{
+    uint64_t reach = (uint64_t)1 << profile->maxphyaddr, most = o->memory ? o->memory : MEMORY;
+    while (!o->memory && host_memory(o->mode, most) > reach)
+        most /= 2;
+    if (o->paging == PAGING_2_LEVEL) /* its guest OS leaves PSE-36 alone */
+        reach = (uint64_t)1 << ADDRESS_BITS_2_LEVEL;
+    if (!o->memory && most > reach)
+        most = reach;
+    if (most <= reach && most % FRAME_BYTES == 0 && most >= 1 << 16 &&
+        host_memory(o->mode, most) <= (uint64_t)1 << profile->maxphyaddr)
+        return most;
+    err_set(err, EXIT_USAGE,
+            "--memory: a multiple of 4KiB, at least 64KiB, and at most 2^%d bytes, which is as far "
+            "as physical addresses reach here%s",
+            __builtin_ctzll(reach),
+            o->mode == MODE_NATIVE ? "" : ", a ninth and 64MiB left to the hypervisor");
+    return 0;
+}
+
 static bool configure(struct replay *r, const struct machine_config *host,
                       const struct replay_options *o, struct err *err)
 {
-    unsigned bits = o->paging == PAGING_2_LEVEL ? ADDRESS_BITS_2_LEVEL : host->profile.maxphyaddr;
-    uint64_t reach = (uint64_t)1 << bits, memory = o->memory ? o->memory : MEMORY;
-    if (!o->memory && memory > reach)
-        memory = reach;
-    if (memory > reach || memory % 4096 || memory < 1 << 16)
-        return err_set(
-            err, EXIT_USAGE,
-            "--memory: a multiple of 4KiB, at least 64KiB, and at most 2^%u bytes, which "
-            "is as far as physical addresses reach here",
-            bits);
-    r->vm = (struct vm_config){.name = "replay",
-                               .mode = MODE_NATIVE,
-                               .memory = memory,
-                               .vcpus = 1,
-                               .paging = o->paging,
-                               .huge_pages = o->huge_pages,
-                               .quantum = o->quantum,
-                               .map_on_touch = true,
-                               .processes = r->processes,
-                               .n_processes = o->n_traces};
+    uint64_t memory = memory_of(o, &host->profile, err);
+    if (!memory)
+        return false;
+    r->vm = vm_config_default();
+    r->vm.name = "replay";
+    r->vm.mode = o->mode;
+    r->vm.second_stage = o->second_stage;
+    memset(r->vm.page_share, 0, sizeof r->vm.page_share);
+    r->vm.page_share[o->second_stage_level ? o->second_stage_level : 1] = 1000;
+    r->vm.shadow.policy = o->shadow_policy;
+    r->vm.memory = memory;
+    r->vm.paging = o->paging;
+    r->vm.huge_pages = o->huge_pages;
+    r->vm.quantum = o->quantum;
+    r->vm.map_on_touch = true;
+    r->vm.processes = r->processes;
+    r->vm.n_processes = o->n_traces;
     r->config = *host;
     r->config.cpus = 1;
-    r->config.memory = memory;
+    r->config.memory = host_memory(o->mode, memory);
     r->config.vms = &r->vm;
     r->config.n_vms = 1;
     return true;
@@ -279,14 +282,6 @@ void replay_close(struct replay *r)
 
 /* ---- running ---- */
 
-static void end_warmup(struct replay *r)
-{
-    for (unsigned i = 0; i < r->machine->n_vcpus; i++)
-        tally_reset(&r->machine->vcpu[i].mmu->tally);
-    r->machine->accesses = 0;
-    r->machine->signals = 0;
-}
-
 bool replay_run(struct replay *r, uint64_t n, struct err *err)
 {
     struct machine *m = r->machine;
@@ -297,7 +292,7 @@ bool replay_run(struct replay *r, uint64_t n, struct err *err)
     if (!warming)
         r->done += done;
     else if (!(r->warmup -= done))
-        end_warmup(r);
+        machine_reset_counts(m);
     return !m->finished && !m->err.code;
 }
 

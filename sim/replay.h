@@ -1,7 +1,7 @@
 /**
  * @file
- * Replays traces on a machine: one VM without hypervisor, one process per trace, and pages that
- * come into being when they are first touched.
+ * Replays traces on a machine: one VM, one process per trace, and pages that come into being when
+ * they are first touched.
  *
  * Memory: that of the machine and of the pages touched; a trace may be of any length.
  *
@@ -23,7 +23,11 @@ struct replay_options {
     struct limits limits; /**< of each trace */
     uint64_t warmup;      /**< accesses before the counters are set to zero */
     uint64_t quantum;     /**< accesses between switches among the traces; 0: one by one */
-    uint64_t memory;      /**< bytes; 0: 1 TiB, or what the machine's addresses reach */
+    uint64_t memory;      /**< of the VM, bytes; 0: 1 TiB, or what the machine's addresses reach */
+    enum mode mode;
+    enum second_stage second_stage;
+    unsigned second_stage_level; /**< of its pages; 0 is 1 */
+    enum shadow_policy shadow_policy;
     enum paging paging;
     bool huge_pages;
     /** All pages that a trace ever touches are mapped before the first access, unbilled, and its
@@ -46,9 +50,10 @@ struct replay {
 };
 
 /**
- * Opens the traces and builds the machine: @p host gives profile, memory (unless the options do)
- * and seed. False with err set; then there is nothing to close. With populate this takes as long
- * as reading the traces; @p stop is looked at (NULL: nothing stops it).
+ * Opens the traces and builds the machine: @p host gives profile and seed; its memory is the
+ * VM's, with room for a hypervisor's tables where there is one. False with err set; then there is
+ * nothing to close. With populate this takes as long as reading the traces; @p stop is looked at
+ * (NULL: nothing stops it).
  */
 bool replay_open(struct replay *, const struct machine_config *host, const struct replay_options *,
                  const volatile int *stop, struct err *);

@@ -42,6 +42,37 @@ static int process_of(struct machine *m, struct vm *vm, unsigned feed, uint16_t 
     return made;
 }
 
+/* Maps a page and reads it, which has a hypervisor back it, and sets its accessed flags alike in
+ * all modes. */
+static bool prefault(struct machine *m, struct vcpu *v, unsigned process, const struct access *a)
+{
+    struct vm *vm = &m->vm[v->vm];
+    struct door door = {m, v};
+    struct port port = machine_port(&door);
+    struct walk w;
+    struct pieces pieces;
+    struct outcome outcome;
+    if (guest_fault(&vm->guest, &port, process, a->gva, KIND_READ | KIND_USER) == ANSWER_STUCK)
+        return false; /* a signal: a large page covers it already */
+    door_settle(&door);
+    access_complete(m, v, a, false, &w, NULL, &pieces, &outcome);
+    return !m->err.code;
+}
+
+bool machine_prefault(struct machine *m, unsigned vm, unsigned feed, uint16_t number, gva_t gva)
+{
+    struct vcpu *v = schedule_vcpu(m, vm, feed);
+    const struct access access = {
+        .gva = gva, .size = 1, .op = OP_READ, .flags = ACCESS_USER, .process = number};
+    int process = process_of(m, &m->vm[vm], feed, number);
+    bool billed = m->billed;
+    m->billed = false;
+    bool done = process >= 0 && schedule_switch(m, v, (unsigned)process) &&
+                prefault(m, v, (unsigned)process, &access);
+    m->billed = billed;
+    return done;
+}
+
 /* The next feed of a vCPU that has anything left, from the one after the current on. */
 static void next_feed(struct machine *m, struct vcpu *v)
 {

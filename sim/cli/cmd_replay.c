@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sim/cli/cli.h"
+#include "sim/cli/scenario_arg.h"
 #include "sim/replay.h"
 #include "sim/report/lines.h"
 #include "sim/report/stats.h"
@@ -19,6 +20,25 @@ static bool read_paging(const struct cli *cli, enum paging *paging)
     int number = spec_word(paging_words, cli_value(cli, "paging", "4-level"));
     *paging = (enum paging)(PAGING_2_LEVEL + number);
     return number >= 0;
+}
+
+/* How the VM's memory is virtualized. */
+static bool read_mode(const struct cli *cli, struct replay_options *o)
+{
+    static const char *const pages[] = {"4KiB", "2MiB", "1GiB", NULL};
+    int stage = spec_word(second_stage_words, cli_value(cli, "second-stage", "ept4"));
+    int page = spec_word(pages, cli_value(cli, "second-stage-page", "4KiB"));
+    int policy = spec_word(shadow_policy_words, cli_value(cli, "shadow-policy", "kvm"));
+    if (cli_mode(cli, cli_value(cli, "mode", "native"), &o->mode) != EXIT_OK)
+        return false;
+    if (stage < 0 || page < 0 || policy < 0)
+        return false; /* the options' words are checked before */
+    o->second_stage = (enum second_stage)stage;
+    o->second_stage_level = (unsigned)page + 1;
+    o->shadow_policy = (enum shadow_policy)policy;
+    if (o->second_stage == SECOND_FLAT && page)
+        cli_usage(cli, "--second-stage flat has pages of 4KiB only, not %s", pages[page]);
+    return o->second_stage != SECOND_FLAT || !page;
 }
 
 static bool read_memory(const struct cli *cli, uint64_t *memory)
@@ -51,24 +71,19 @@ static bool read_sample(const struct cli *cli, struct limits *limits)
 
 static bool read_options(const struct cli *cli, struct replay_options *o)
 {
-    const char *pages = cli_value(cli, "populate", "touch"),
-               *mode = cli_value(cli, "mode", "native");
+    const char *pages = cli_value(cli, "populate", "touch");
     *o = (struct replay_options){.traces = (const char *const *)cli->arguments,
                                  .n_traces = (unsigned)cli->n_arguments,
                                  .limits = NO_LIMITS,
                                  .huge_pages = cli_has(cli, "huge-pages"),
                                  .populate = !strcmp(pages, "start")};
-    if (strcmp(mode, mode_name(MODE_NATIVE))) {
-        cli_usage(cli, "mode '%s' is none of: native", mode);
-        return false;
-    }
     return trace_format_named(cli_value(cli, "input-format", "auto"), &o->reading.format) &&
            cli_number(cli, "max-errors", 0, &o->reading.max_errors) &&
            cli_number(cli, "skip", 0, &o->limits.skip) &&
            cli_number(cli, "max", UINT64_MAX, &o->limits.max) &&
            cli_number(cli, "warmup", 0, &o->warmup) && cli_number(cli, "quantum", 0, &o->quantum) &&
            read_sample(cli, &o->limits) && read_memory(cli, &o->memory) &&
-           read_paging(cli, &o->paging);
+           read_paging(cli, &o->paging) && read_mode(cli, o);
 }
 
 /* ---- what is printed beside the statistics ---- */
@@ -245,7 +260,10 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"machine", "PROFILE", "a profile's name (see machines), or a JSON file; skylake-sp", false},
-    {"mode", "native", "how memory is virtualized; native", false},
+    {"mode", "MODE", "how memory is virtualized (see modes); native", false},
+    {"second-stage", "ept4|ept5|npt4|npt5|flat", "tables under the guest's; ept4", false},
+    {"second-stage-page", "4KiB|2MiB|1GiB", "its page size; 4KiB", false},
+    {"shadow-policy", "kvm|trace|vtlb", "how a shadow follows the guest's tables; kvm", false},
     {"input-format",
      "auto|lackey|din|dinero|champsim|drmemtrace|pinatrace|perf-mem|decimal|compact",
      "what the traces are; found out by how they begin", false},
@@ -260,7 +278,7 @@ static const struct cli_option options[] = {
      false},
     {"paging", "2-level|pae|4-level|5-level", "the guest's paging; 4-level", false},
     {"huge-pages", NULL, "the guest backs memory with 2 MiB pages where they fit", false},
-    {"memory", "SIZE", "the machine's memory; 1TiB, of which only what is touched costs", false},
+    {"memory", "SIZE", "the VM's memory; 1TiB, of which only what is touched costs", false},
     {"events", "FILE", "write the log of everything that happens", false},
     {NULL, NULL, NULL, false},
 };
@@ -271,17 +289,18 @@ const struct command command_replay = {
     .summary = "replay traces of programs, and print the statistics",
     .text = "Each trace becomes a process. Formats are told apart by how they begin; .gz,\n"
             ".xz and .zst are read directly, and `-` is standard input. The machine has one\n"
-            "VM without hypervisor; what the trace does not say about mappings is mapped\n"
-            "rwxu, in 4 KiB pages, when it is touched. Memory does not grow with the length\n"
+            "VM; what the trace does not say about mappings is mapped rwxu, in 4 KiB pages,\n"
+            "when it is touched. In modes with a hypervisor the machine has an eighth and\n"
+            "64MiB more memory than the VM, for tables. Memory does not grow with the length\n"
             "of a trace.\n\n"
             "--skip, --max, --warmup and --sample count a modify (a load and a store in one)\n"
             "as one access, the report as two. Guest events (mmap, munmap, ...) take place\n"
             "all the same, up to the last access. What --sample leaves out never reaches the\n"
             "machine, whose caches stay as they were. --populate start reads each trace\n"
-            "twice, so it needs a file, and leaves guest events out: no access faults, and\n"
-            "tables never change.\n\n"
+            "twice, so it needs a file, and leaves guest events out: no access faults, no\n"
+            "page has yet to be given a frame, and tables never change.\n\n"
             "An interruption (Ctrl-C) prints the statistics so far, and the exit code is 130.\n\n"
-            "  nestwalk replay sort.nwtrace --machine zen4\n"
+            "  nestwalk replay sort.nwtrace --machine zen4 --mode nested --second-stage npt4\n"
             "  zcat t.gz | nestwalk replay - --warmup 1M --format json",
     .options = options,
     .least = 1,

@@ -125,8 +125,10 @@ run replay "$SCRATCH/none"
 ok "no file" exits 2 "$err" "none"
 run replay "$t" --input-format champsim
 ok "the wrong format" exits 2
-run replay "$t" --mode shadow
-ok "a mode that there is not yet" exits 2 "$err" "native"
+run replay "$t" --mode shadwo
+ok "an unknown mode" exits 2 "$err" "known: native, shadow, nested,"
+run replay "$t" --mode nested --second-stage flat --second-stage-page 2MiB
+ok "a flat table has no large pages" exits 2 "$err" "4KiB only"
 run replay
 ok "no trace" exits 2 "$err" "usage: nestwalk replay"
 
@@ -145,3 +147,31 @@ pid=$!
 wait $pid
 code=$?
 ok "an interruption prints the statistics so far" exits 130 "$err" "interrupted after" "$out" "accesses,"
+
+# ---- modes with a hypervisor ----
+run replay "$t" --mode nested --format csv
+ok "nested counts the same accesses" test "$(value accesses) $(value faults.not_present)" = \
+    "10000 10000"
+# 10000 pages and 23 tables of the guest's; each is given a frame once.
+ok "and an exit for each page that is given a frame" test "$(value exits.total)" = 10023
+ok "whose tables are the hypervisor's" test "$(value tables.host_bytes)" -gt 0
+run replay "$t" --mode nested --second-stage-page 2MiB --second-stage npt5 --format csv
+ok "large pages need few" test "$(value exits.total)" -lt 100
+for mode in nested direct three-stage collapsed; do
+    run replay "$t" --mode $mode --populate start --format csv
+    ok "$mode --populate start leaves nothing to answer" test \
+        "$code $(value accesses) $(value faults.not_present) $(value exits.total)" = "0 10000 0 0"
+done
+run replay "$t" --mode nested --populate start --second-stage flat --format csv
+ok "a flat table is one read for each of a walk's addresses" test \
+    "$(value walks.refs.host)" -le "$(($(value walks.refs.guest) + $(value walks.count)))"
+run replay "$t" --mode nested --memory 16MiB
+ok "the VM's memory, not the host's, runs out" exits 1 "$err" "VM is out of memory"
+for mode in $("$NESTWALK" modes --format csv | grep ',false$' | sed 's/,.*//'); do
+    run replay "$t" --mode "$mode"
+    ok "$mode, which doesn't run yet" exits 2 "$err" "mode $mode can't run in this version"
+done
+for mode in $("$NESTWALK" modes --format csv | grep ',true$' | sed 's/,.*//'); do
+    run replay "$t" --mode "$mode" --max 100 --format csv
+    ok "replay runs $mode" exits 0 "$out" "mode,$mode"
+done
