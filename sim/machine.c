@@ -171,8 +171,9 @@ static bool make_spaces(struct vm *vm)
 {
     uint64_t bytes = vm->config->memory;
     vm->below = spaces_below(vm->config->mode);
+    frames_init(&vm->middle, FRAME_BYTES, 2 * bytes);
     for (unsigned depth = 1; depth <= vm->below; depth++, bytes = vm->middle.top)
-        if (frames_init(&vm->middle, FRAME_BYTES, 2 * bytes), !p2m_init(&vm->p2m[depth], bytes))
+        if (!p2m_init(&vm->p2m[depth], bytes))
             return false;
     return true;
 }

@@ -155,6 +155,26 @@ Test(stats_nested, counts_the_frames_that_a_vm_has)
     rig_free(rig);
 }
 
+/* Large pages come from the top of a hypervisor's memory: it must all be the host's to give. */
+Test(stats_nested, answers_every_exit_of_large_pages_in_three_stages)
+{
+    static const char *const modes[] = {"three-stage", "collapsed"};
+    for (unsigned i = 0; i < 2; i++) {
+        char json[1000];
+        snprintf(json, sizeof json,
+                 "{\"version\":1,\"vms\":[{\"mode\":\"%s\",\"memory\":\"16MiB\","
+                 "\"second_stage_page\":\"2MiB\"," TABLES
+                 "}],\"script\":[{\"do\":\"access\",\"gva\":\"0x10\",\"size\":1}]}",
+                 modes[i]);
+        struct rig *rig = rig_new(json);
+        char *outcomes = rig_run(rig);
+        cr_expect_str_eq(outcomes,
+                         "{\"i\":0,\"outcome\":\"ok\",\"gpa\":\"0x5010\",\"value\":\"0x5a\"}\n");
+        free(outcomes);
+        rig_free(rig);
+    }
+}
+
 /* The table for people: the kinds that happened, and only those. */
 Test(stats_nested, prints_what_happened)
 {
