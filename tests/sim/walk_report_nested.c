@@ -49,6 +49,24 @@ static void drop(struct walk_report *report, struct rig *rig)
     rig_free(rig);
 }
 
+static char *printed(const struct walk_report *r, void (*print)(const struct walk_report *, FILE *))
+{
+    struct page page;
+    page_open(&page);
+    print(r, page.file);
+    return page_close(&page);
+}
+
+static unsigned longest_line(const char *text)
+{
+    unsigned longest = 0;
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        longest = n > longest ? (unsigned)n : longest;
+    }
+    return longest;
+}
+
 /* Bhargava et al., ASPLOS 2008, figure 2: four for each of the guest's entries, and for the data.
  */
 Test(walk_report_nested, numbers_24_references_in_the_published_order)
@@ -189,25 +207,76 @@ Test(walk_report_nested, ends_in_an_exit)
     }
 }
 
-/* ---- what the writers make of it ---- */
-
-static char *printed(const struct walk_report *r, void (*print)(const struct walk_report *, FILE *))
+/* EPT by hand: the guest's tables at gpa 0x1000 to 0x4000, of whose entry of 0x4000 bits are given;
+ * then a page that may only be read, one that may be written but not read, one of memory type 2. */
+static struct rig *by_hand(const char *eptp, const char *last_table)
 {
     struct page page;
     page_open(&page);
-    print(r, page.file);
-    return page_close(&page);
+    fprintf(
+        page.file,
+        "{\"version\":1,\"vms\":[{\"mode\":\"nested\",\"memory\":\"16MiB\",\"registers\":{\"cr3\":"
+        "\"0x1000\"},\"second_stage_raw\":{\"eptp\":\"%s\",\"image\":["
+        "{\"hpa\":\"0x100000\",\"u64\":[\"0x101007\"]},{\"hpa\":\"0x101000\",\"u64\":[\"0x102007\"]"
+        "},"
+        "{\"hpa\":\"0x102000\",\"u64\":[\"0x103007\"]},{\"hpa\":\"0x103008\",\"u64\":[\"0x201037\","
+        "\"0x202037\",\"0x203037\",\"%s\",\"0x205031\",\"0x206032\",\"0x207017\"]}]},"
+        "\"image\":[{\"gpa\":\"0x1000\",\"u64\":[\"0x2027\"]},{\"gpa\":\"0x2000\",\"u64\":"
+        "[\"0x3027\"]},{\"gpa\":\"0x3000\",\"u64\":[\"0x4027\"]},{\"gpa\":\"0x4000\",\"u64\":["
+        "\"0x5027\",\"0x6027\",\"0x7027\"]}]}]}",
+        eptp, last_table);
+    char *json = page_close(&page);
+    struct rig *rig = rig_new(json);
+    free(json);
+    return rig;
 }
 
-static unsigned longest_line(const char *text)
+/* SDM vol. 3, 28.2.3: what denies, and how the exit tells it. */
+Test(walk_report_nested, tells_what_a_second_stage_denies)
 {
-    unsigned longest = 0;
-    for (size_t n; *text; text += n + (text[n] == '\n')) {
-        n = strcspn(text, "\n");
-        longest = n > longest ? (unsigned)n : longest;
+    static const struct {
+        const char *eptp, *table;
+        gva_t gva;
+        enum op op;
+        enum exit_reason reason;
+        uint64_t qualification;
+        const char *why, *words, *cell;
+    } cases[] = {
+        {"0x10001e", "0x204037", 0, OP_WRITE, EXIT_FOR_second_stage_violation, 0x18a,
+         "the host PTE entry allows no writes", "a write, for the data itself; of R, W and X R was",
+         "24 L1!"},
+        {"0x10001e", "0x204037", 0, OP_EXEC, EXIT_FOR_second_stage_violation, 0x18c,
+         "the host PTE entry allows no fetches", "a fetch, for the data itself", "24 L1!"},
+        {"0x10005e", "0x204035", 0, OP_READ, EXIT_FOR_second_stage_violation, 0xab,
+         "the host PTE entry allows no writes",
+         "a read that counts as a write, for a table of the guest; of R, W and X R, X were",
+         "19 L1!"},
+        {"0x10001e", "0x204037", 0x1000, OP_READ, EXIT_FOR_second_stage_misconfiguration, 0,
+         "the host PTE entry is malformed: 0x206032", NULL, "24 L1!"},
+        {"0x10001e", "0x204037", 0x2000, OP_READ, EXIT_FOR_second_stage_misconfiguration, 0,
+         "the host PTE entry is malformed: 0x207017", NULL, "24 L1!"},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char why[200];
+        struct rig *rig = by_hand(cases[i].eptp, cases[i].table);
+        struct walk_report *r = walk(rig, cases[i].gva, cases[i].op, false);
+        cr_assert_eq(r->outcome.kind, OUTCOME_EXIT);
+        cr_expect_eq(r->outcome.exit.reason, cases[i].reason);
+        cr_expect_eq(r->outcome.exit.qualification, cases[i].qualification, "%u: 0x%" PRIx64, i,
+                     r->outcome.exit.qualification);
+        walk_report_why(r, why, sizeof why);
+        cr_expect_str_eq(why, cases[i].why);
+        char *table = printed(r, walk_report_table), *steps = printed(r, walk_report_explain);
+        cr_expect(!cases[i].words || strstr(table, cases[i].words), "%s", table);
+        cr_expect(strstr(table, cases[i].cell), "%s", table);
+        cr_expect(strstr(steps, "The processor exits to the hypervisor"), "%s", steps);
+        free(table);
+        free(steps);
+        drop(r, rig);
     }
-    return longest;
 }
+
+/* ---- what the writers make of it ---- */
 
 Test(walk_report_nested, draws_a_grid)
 {
