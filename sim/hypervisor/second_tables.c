@@ -35,8 +35,9 @@ bool second_tables_map(struct door *door, unsigned depth, gpa_t gpa, const struc
     const struct format *f = &stage.format;
     uint64_t table = stage.root;
     unsigned leaf = entry->level;
-    while (leaf > 1 && !(f->leaf_levels >> leaf & 1))
-        leaf--; /* 1 GiB pages in a format without: by 2 MiB pages, each on its own violation */
+    while (leaf > 1 && (leaf > f->levels || !(f->leaf_levels >> leaf & 1)))
+        leaf--; /* a format without such pages, or a flat table: by smaller ones, each on its own
+                   violation */
     for (unsigned level = f->levels;; level--) {
         hpa_t at;
         if (!back_reach(door, depth, table + format_offset(f, level, gpa), &at))
