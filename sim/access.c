@@ -83,7 +83,8 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
                           struct walk *w, const struct watcher *watcher, struct outcome *o)
 {
     struct bus bus = machine_bus(m);
-    bool allowed = !begun && mmu_translate(v->mmu, &bus, a, false, w), faulted = false;
+    bool allowed = !begun && mmu_translate(v->mmu, &bus, a, false, w);
+    o->kind = OUTCOME_OK; /* until the guest has a fault */
     for (unsigned attempt = 1; !allowed; attempt++) {
         bool repeat = answer(m, v, a, w, &allowed, o);
         if (watcher)
@@ -92,7 +93,6 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
             mmu_give_up(v->mmu, a->gva);
             return false;
         }
-        faulted = true;
         if (allowed) {
             w->refs = 0;
             mmu_give_up(v->mmu, a->gva);
@@ -112,7 +112,7 @@ static bool complete_page(struct machine *m, struct vcpu *v, const struct access
         uint64_t next = vm->touches < future->n ? future->next_use[vm->touches] : UINT64_MAX;
         vm->touches++;
         guest_touch(&vm->guest, vm_gpa(m, v, &w->found), next);
-        if (!faulted)
+        if (o->kind == OUTCOME_OK)
             tally_note(&v->mmu->tally, EVENT_PAGE_HIT, a->gva, 0);
     }
     mmu_touch_data(v->mmu, &bus, a, w);
