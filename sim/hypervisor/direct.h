@@ -41,7 +41,7 @@
 #include "sim/parts.h"
 
 /** Requests that the queue holds: twice the updates that a hypercall may be told to carry. */
-enum { DIRECT_REQUESTS = 8192 };
+enum { DIRECT_REQUESTS = 2048 };
 
 /** What the guest asks for. */
 struct request {
