@@ -106,7 +106,8 @@ void walk_report_make(struct walk_report *r, struct machine *m, const struct scr
     r->below = m->vm[item->vm].below;
     r->shadowed = vm->mode == MODE_SHADOW;
     r->n_events = r->n_handled = 0;
-    r->cycles = 0;
+    r->more_handled = false;
+    r->answered = r->cycles = 0;
     if (!vm->raw)
         machine_do(m, &enter, &r->outcome); /* is no part of the access */
     before_attempt(&watch);

@@ -36,6 +36,7 @@ static struct rig *nested(const char *script, const char *profile, const char *m
 static struct walk_report *walk(struct rig *rig, gva_t gva, enum op op, bool cold)
 {
     struct walk_report *report = malloc(sizeof *report);
+    memset(report, 0xa5, sizeof *report); /* nothing in it is taken to be zero */
     struct script_item item = {
         .verb = VERB_access,
         .access = {.gva = gva, .size = 1, .op = (uint8_t)op, .flags = ACCESS_USER}};
@@ -249,8 +250,7 @@ Test(walk_report_nested, tells_what_a_second_stage_denies)
          "the host PTE entry allows no fetches", "a fetch, for the data itself", "24 L1!"},
         {"0x10005e", "0x204035", 0, OP_READ, EXIT_FOR_second_stage_violation, 0xab,
          "the host PTE entry allows no writes",
-         "a read that counts as a write, for a table of the guest; of R, W and X R, X were",
-         "19 L1!"},
+         "a read that counts as a write, for a table of the guest; of R, W and X", "19 L1!"},
         {"0x10001e", "0x204037", 0x1000, OP_READ, EXIT_FOR_second_stage_misconfiguration, 0,
          "the host PTE entry is malformed: 0x206032", NULL, "24 L1!"},
         {"0x10001e", "0x204037", 0x2000, OP_READ, EXIT_FOR_second_stage_misconfiguration, 0,
