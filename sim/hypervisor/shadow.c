@@ -178,13 +178,16 @@ static const char *invpcid(struct door *door, const struct instruction *i)
     return NULL;
 }
 
-/* No exit; but the processor works under CR0.WP. */
-static void wrpkru(struct mmu *mmu, uint32_t value)
+/* No exit; but the processor works under CR0.WP, and the hypervisor's walk knows the keys too. */
+static void wrpkru(struct door *door, uint32_t value)
 {
+    struct mmu *mmu = door->vcpu->mmu;
     uint64_t cr0 = mmu->registers.cr0;
     mmu->registers.cr0 |= CR0_WP;
     mmu_wrpkru(mmu, value);
     mmu->registers.cr0 = cr0;
+    const struct stage guest = control_stage(&mmu->registers, &mmu->profile);
+    memcpy(shadow_here(door)->guest.deny_key, guest.deny_key, sizeof guest.deny_key);
 }
 
 static const char *execute(struct door *door, const struct instruction *i)
@@ -195,7 +198,7 @@ static const char *execute(struct door *door, const struct instruction *i)
     else if (i->name == INSTRUCTION_INVPCID)
         fault = invpcid(door, i);
     else if (i->name == INSTRUCTION_WRPKRU)
-        wrpkru(door->vcpu->mmu, (uint32_t)i->value);
+        wrpkru(door, (uint32_t)i->value);
     else
         fault = load_register(door, i);
     shadow_resume(door);

@@ -121,18 +121,28 @@ static uint32_t watched_rights(struct door *door, gpa_t gpa, uint32_t rights, bo
     return write && shadow_unsync(door, gfn) ? rights : rights & ~(uint32_t)MAY_WRITE;
 }
 
+/* A page that comes into use again: what was written unwatched under it must be looked at. */
+static void catch_up(struct door *door, uint32_t page)
+{
+    const struct shadow *s = shadow_of(door);
+    if (s->page[page].unsynced)
+        shadow_sync_page(door, page);
+    else if (s->n_unsynced && s->page[page].key.level > 1)
+        shadow_invalidate_all(door);
+}
+
 /* The page below, and in step with the guest's table if it was out of use. */
 static uint32_t go_down(struct door *door, const struct want *want, uint32_t page, unsigned level)
 {
-    struct shadow *s = shadow_of(door);
+    const struct shadow *s = shadow_of(door);
     struct shadow_key key = key_of(door, want, level - 1);
     uint64_t live = s->live;
     bool fresh;
     page = shadow_child(door, page, shadow_index(level, want->gva), &key, &fresh);
     if (key.kind == SHADOW_SPLIT && s->live > live)
         bill_work(door, 1, level, WORK_split, want->gpa);
-    if (page && fresh && s->page[page].unsynced)
-        shadow_sync_page(door, page);
+    if (page && fresh && s->live == live)
+        catch_up(door, page);
     return page;
 }
 
