@@ -250,3 +250,39 @@ Test(machine, the_same_scenario_gives_the_same_state_and_another_seed_another)
     rig_free(two);
     rig_free(other);
 }
+
+#define PREFAULTED                                                                                 \
+    "{\"map\":[{\"gva\":\"0x400000\",\"size\":\"64KiB\"}],\"workload\":{\"generator\":"            \
+    "\"sequential\",\"stride\":4096,\"accesses\":100}}"
+
+/* Every page of two processes on two vCPUs, in each mode that runs. */
+static void prefault_all(enum mode mode)
+{
+    char json[600];
+    snprintf(json, sizeof json,
+             "{\"version\":1,\"vms\":[{\"mode\":\"%s\",\"vcpus\":2,\"memory\":\"64MiB\","
+             "\"processes\":[" PREFAULTED "," PREFAULTED "]}]}",
+             mode_name(mode));
+    struct rig *rig = rig_new(json);
+    struct machine *m = rig->machine;
+    struct tally sum;
+    for (unsigned i = 0; i < 32; i++)
+        cr_assert(machine_prefault(m, 0, i % 2, 0, 0x400000 + i / 2 * 4096), "%s", m->err.text);
+    cr_expect(machine_begin(m));
+    cr_expect_eq(machine_clock(m), 0, "%s: setting up took time", mode_name(mode));
+    cr_expect_eq(m->accesses, 0);
+    run_out(m, 1000);
+    machine_tally(m, 0, &sum);
+    cr_expect_eq(m->accesses, 200, "%s", mode_name(mode));
+    cr_expect_eq(tally_total(&sum, EVENT_FAULT), 0, "%s", mode_name(mode));
+    cr_expect_eq(tally_total(&sum, EVENT_EXIT), 0, "%s", mode_name(mode));
+    cr_expect_eq(tally_total(&sum, EVENT_WORK), 0, "%s", mode_name(mode));
+    rig_free(rig);
+}
+
+Test(machine, what_is_prefaulted_neither_faults_nor_exits_nor_is_counted)
+{
+    for (enum mode mode = 0; mode < MODES; mode++)
+        if (machine_runs(mode))
+            prefault_all(mode);
+}
