@@ -160,23 +160,13 @@ static inline const char *world_words(const struct world *w)
     return text;
 }
 
-/* A machine like the configured one, in another mode. Settings of the hypervisor are drawn. */
-static inline struct world *world_like(const struct world *like, const struct manner *manner,
-                                       uint64_t seed)
+/* The machine of a configuration, which is copied. */
+static inline struct world *world_new(const struct world *like)
 {
     struct world *w = malloc(sizeof *w);
-    struct rng rng = {seed};
     struct err err = {0};
     cr_assert(w != NULL);
     *w = *like;
-    w->vm.mode = manner->mode;
-    w->vm.shadow.policy = manner->policy;
-    if (manner->mode != MODE_NATIVE) {
-        w->config.memory = (w->vm.page_share[3] ? 8 : 6) * w->vm.memory + 64 * MIB;
-        draw_hypervisor(&w->vm, &rng);
-        if (w->vm.page_share[3])
-            w->config.memory += (uint64_t)4 << 30;
-    }
     for (unsigned p = 0; p < PROCESSES; p++) {
         w->process[p].maps = w->map[p];
         w->process[p].phases = &w->phase[p];
@@ -185,8 +175,31 @@ static inline struct world *world_like(const struct world *like, const struct ma
     w->vm.images = w->image;
     w->config.vms = &w->vm;
     w->machine = machine_new(&w->config, &err);
-    cr_assert(w->machine != NULL, "%s: %s; %s", manner->name, err.text, world_words(w));
+    cr_assert(w->machine != NULL, "%s; %s", err.text, world_words(w));
     return w;
+}
+
+/* A native machine's configuration, changed into one of another mode. */
+static inline void world_set_manner(struct world *w, const struct manner *manner)
+{
+    w->vm.mode = manner->mode;
+    w->vm.shadow.policy = manner->policy;
+    if (manner->mode != MODE_NATIVE)
+        w->config.memory = 6 * w->vm.memory + 64 * MIB;
+}
+
+/* A machine like the native one, in another mode. Settings of the hypervisor are drawn. */
+static inline struct world *world_like(const struct world *native, const struct manner *manner,
+                                       uint64_t seed)
+{
+    struct world w = *native;
+    struct rng rng = {seed};
+    world_set_manner(&w, manner);
+    if (manner->mode != MODE_NATIVE)
+        draw_hypervisor(&w.vm, &rng);
+    if (w.vm.page_share[3])
+        w.config.memory += (uint64_t)6 << 30;
+    return world_new(&w);
 }
 
 static inline void world_free(struct world *w)
@@ -297,7 +310,7 @@ static inline struct program *program_new(const char *name, uint64_t seed, const
     p->name = name;
     p->seed = seed;
     p->rng.state = seed;
-    p->native = world_like(like, &manners[0], 0);
+    p->native = world_new(like);
     return p;
 }
 
