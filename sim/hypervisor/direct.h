@@ -9,17 +9,15 @@
  * on them. A load turns the machine frame back, by the hypervisor's list of owners, and sees what
  * is asked for and not yet done.
  *
- * | what                  | the guest had to change                  | what the hypervisor keeps |
- * |-----------------------|------------------------------------------|-----------------------------|
- * | entries               | hold machine frames: p2m in, owners out  | lead to the VM's own frames
- * | | stores into tables    | are requests, in batches                 | checks each, then writes
- * it | | tables                | are mapped read-only, top ones pinned    | a type and count per
- * frame  | | MOV to CR3, INVLPG    | are requests too                         | which tables are in
- * use     | | MOV to CR0, CR4, EFER | are requests                             | the format of the
- * tables    | | page faults           | nothing: they come by way of the         | sees each | | |
- * hypervisor                               |                             | | A and D | nothing: the
- * processor sets them in the guest's tables | nothing       | | memory                | large pages
- * only of contiguous machine frames | which frames a VM has  |
+ * What the guest had to change; what control the hypervisor keeps:
+ * - entries: hold machine frames: p2m in, owners out; they lead to the VM's own frames.
+ * - stores into tables: are requests, in batches; it checks each, and writes it.
+ * - tables: are mapped read-only, top ones pinned; a type and counts per frame.
+ * - MOV to CR3, INVLPG: are requests too; it knows which tables are in use.
+ * - MOV to CR0, CR4, EFER: are requests too; the format of all tables stays.
+ * - page faults: nothing: they are handed on; it sees each.
+ * - A and D: nothing: the processor sets them; nothing.
+ * - large pages: are of contiguous machine frames only; it gives the frames.
  *
  * Modelled: batches of table updates, along with which everything else in the queue goes; frame
  * types (frame_types.h); pinning: the guest pins a top table at its first use and unpins it when it
@@ -29,8 +27,10 @@
  * contiguous frames, the guest exchanges what it has for such, at no price. MOV to a control
  * register is issued at once, INVLPG waits for the batch. A call costs no translation: the
  * hypervisor is in the guest's address space. Not modelled: writable page tables (traps on stores
- * that are no requests), grants, the flush that a hypervisor adds where a frame gets another type
- * before its guest has invalidated.
+ * that are no requests): a plain store into a table counts as one request; grants; pages that come
+ * from the backing store into a frame that is a table; the flush that a hypervisor adds where a
+ * frame gets another type before its guest has invalidated. Memory is as the guest's processor has
+ * it: whoever dumps a table sees machine frames.
  * Source: Barham et al., SOSP 2003; the requests are those of Xen's public interface (mmu_update,
  * mmuext_op), batches of 32 those of Linux's multicalls.
  */

@@ -676,6 +676,25 @@ Test(direct, entries_of_32_bits_reach_4_gib_of_the_host)
     expect_stop_above_4_gib("4-level", false);
 }
 
+/* CR3 has 32 bits outside long mode: a PAE guest's next top table has no place. */
+Test(direct, a_pae_top_table_above_4_gib_stops_the_machine)
+{
+    struct rig *rig = rig_new(
+        "{\"version\":1,\"machine\":{\"memory\":\"6GiB\"},\"vms\":[{\"mode\":\"direct\","
+        "\"memory\":\"32MiB\",\"guest\":{\"paging\":\"pae\"},\"processes\":[{\"map\":[{\"gva\":"
+        "\"0x40000000\",\"size\":\"8MiB\"}],\"workload\":{\"generator\":\"sequential\","
+        "\"accesses\":1}},{\"map\":[{\"gva\":\"0x40000000\",\"size\":\"8MiB\"}],\"workload\":{"
+        "\"generator\":\"sequential\",\"accesses\":1}}]}]}");
+    struct script_item item = {.verb = VERB_switch, .process = 1};
+    struct machine *m = rig->machine;
+    struct outcome o;
+    m->host.frames.bottom = (uint64_t)4 << 30;
+    machine_do(m, &item, &o);
+    cr_expect_eq(m->err.code, EXIT_NO);
+    cr_expect(strstr(m->err.text, "top table"), "%s", m->err.text);
+    rig_free(rig);
+}
+
 Test(direct, textbook_paging_is_refused)
 {
     struct scenario scenario;
