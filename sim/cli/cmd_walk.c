@@ -132,8 +132,9 @@ const struct command command_walk = {
             "but before its workloads (and so before script items with \"at\").\n"
             "\n"
             "Entries that a cache made unnecessary are listed too, with the cache that did.\n"
-            "Faults that the guest OS answers are listed; the rest is about the attempt\n"
-            "after them. The exit code is 0 whatever becomes of the access.",
+            "Under a hypervisor the walk has two dimensions and is drawn as a grid. Faults\n"
+            "and exits that were answered are listed; the rest is about the attempt after\n"
+            "them. The exit code is 0 whatever becomes of the access.",
     .options = options,
     .least = 1,
     .most = 1,

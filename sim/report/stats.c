@@ -151,9 +151,14 @@ static void gather_walks(struct counts *c, const struct tally *t)
 static void gather_hypervisor(struct counts *c, const struct vm *vm, const struct tally *t)
 {
     c->has_hypervisor = vm->below;
+    c->has_l1 = vm->below > 1;
     c->tables.host_bytes = vm->host_tables;
-    for (unsigned i = 0; i < EXIT_SLOTS; i++)
-        c->exits[i % EXIT_DETAILS] += t->count[EXIT_BASE + i];
+    for (unsigned depth = 0; depth < STAGES_MAX; depth++)
+        for (unsigned reason = 0; reason < EXIT_REASON_COUNT; reason++) {
+            uint64_t n = t->count[SLOT(EXIT, depth, 0, reason)];
+            c->exits[reason] += n;
+            c->exits_to[depth] += n;
+        }
     for (unsigned i = 0; i < WORK_SLOTS; i++)
         c->work[i % WORK_DETAILS] += t->count[WORK_BASE + i];
 }
@@ -228,6 +233,9 @@ static void add_counts(struct counts *into, const struct counts *c)
     for (unsigned f = 0; f < REFUSED_LOG_FULL; f++)
         into->faults[f] += c->faults[f];
     into->has_hypervisor |= c->has_hypervisor;
+    into->has_l1 |= c->has_l1;
+    for (unsigned depth = 0; depth < STAGES_MAX; depth++)
+        into->exits_to[depth] += c->exits_to[depth];
     into->frames += c->frames;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
         into->exits[i] += c->exits[i];

@@ -55,6 +55,8 @@ struct counts {
     uint64_t faults[REFUSALS]; /**< [REFUSED_NOT] stays 0 */
     bool has_hypervisor;
     uint64_t exits[EXIT_REASON_COUNT], work[WORK_COUNT];
+    bool has_l1;                   /**< the VM's hypervisor is in a VM itself */
+    uint64_t exits_to[STAGES_MAX]; /**< [depth of the hypervisor] */
     struct {
         uint64_t guest_bytes, host_bytes;
         unsigned __int128 linear_bytes;

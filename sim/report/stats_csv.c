@@ -3,6 +3,7 @@
 
 #include "sim/report/csv_out.h"
 #include "sim/report/stats.h"
+#include "sim/report/words.h"
 
 struct csv {
     FILE *out;
@@ -57,6 +58,8 @@ static void walks(const struct csv *csv, const struct counts *c)
 static void hypervisor(const struct csv *csv, const struct counts *c)
 {
     row(csv, stats_exits(c), "exits", "total", NULL, NULL);
+    for (unsigned depth = 1; c->has_l1 && depth < STAGES_MAX; depth++)
+        row(csv, c->exits_to[depth], "exits", "to", dimension_name(STAGES_MAX, depth), NULL);
     for (unsigned i = 0; c->has_hypervisor && i < EXIT_REASON_COUNT; i++)
         row(csv, c->exits[i], "exits", "by_reason", exit_reason_name((enum exit_reason)i), NULL);
     for (unsigned i = 0; c->has_hypervisor && i < WORK_COUNT; i++)

@@ -76,6 +76,11 @@ static void print_hypervisor(FILE *out, const char *indent, const struct counts 
     number(out, " ", "total", stats_exits(c));
     fputs(", \"by_reason\": ", out);
     print_named(out, c->exits, EXIT_REASON_COUNT, name_reason);
+    if (c->has_l1) {
+        number(out, ", \"to\": { ", "l1", c->exits_to[1]);
+        number(out, ", ", "l0", c->exits_to[2]);
+        fputs(" }", out);
+    }
     fprintf(out, " },%s\"work\": ", indent);
     print_named(out, c->work, WORK_COUNT, name_work);
     fputc(',', out);

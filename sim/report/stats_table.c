@@ -110,6 +110,10 @@ static void print_hypervisor(FILE *out, const struct counts *c)
         return;
     fputs("\nExits to the hypervisor\n", out);
     line(out, "exits", stats_exits(c), "");
+    if (c->has_l1) {
+        line(out, "  to the L1 hypervisor", c->exits_to[1], "");
+        line(out, "  to the L0 hypervisor", c->exits_to[2], "");
+    }
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
         if (c->exits[i])
             line(out, words_of(exit_reason_name((enum exit_reason)i)).text, c->exits[i], "");
