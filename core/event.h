@@ -108,6 +108,7 @@ enum exit_reason {
     X(split, table_fill, "splits a large page")                                                    \
     X(reflect, inject, "hands an exit on to a hypervisor that is in a VM itself")                  \
     X(collapse, shadow_fill, "fills an entry that collapses two second stages")                    \
+    X(scan, table_fill, "looks whether a guest's table was written lately")                        \
     X(validate, validate, "checks an update of a table that the guest asked for")                  \
     X(pin, validate, "checks and pins a table")                                                    \
     X(drain, drain, "empties the page-modification log")
@@ -182,7 +183,7 @@ enum cost {
       "the guest OS changes rights; address: gva, value: bytes")                                   \
     X(EXIT, "exit", 3, 1, 13, by_reason,                                                           \
       "a VM exit; detail: the reason; address: the address it is about, value: its qualification") \
-    X(WORK, "work", 3, 6, 19, by_work,                                                             \
+    X(WORK, "work", 3, 6, 20, by_work,                                                             \
       "the hypervisor's work; detail: what; address: what it is about")
 
 enum event_kind {

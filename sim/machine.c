@@ -377,6 +377,7 @@ void machine_free(struct machine *m)
             p2m_fini(&m->vm[i].p2m[depth]);
         frames_fini(&m->vm[i].middle);
         direct_free(m->vm[i].direct);
+        agile_fini(&m->vm[i].agile);
         shadow_fini(&m->vm[i].shadow);
     }
     host_fini(&m->host);
@@ -424,6 +425,7 @@ static bool clone_vms(struct machine *clone, const struct machine *m)
         done &= frames_unshare(&vm->middle);
         for (unsigned depth = 1; depth <= from->below; depth++)
             done &= p2m_clone(&vm->p2m[depth], &from->p2m[depth]);
+        done &= agile_clone(&vm->agile, &from->agile);
         done &= shadow_unshare(&vm->shadow, &from->shadow);
         vm->direct = from->direct ? direct_clone(from->direct) : NULL;
         done &= vm->direct || !from->direct;

@@ -18,6 +18,7 @@
 #include "sim/config.h"
 #include "sim/err.h"
 #include "sim/guest/guest.h"
+#include "sim/hypervisor/agile.h"
 #include "sim/hypervisor/host.h"
 #include "sim/hypervisor/p2m.h"
 #include "sim/hypervisor/shadow_pages.h"
@@ -68,6 +69,7 @@ struct vm {
     struct frames middle;  /**< memory of a hypervisor that is in a VM itself */
     uint64_t host_tables;  /**< bytes of tables that hypervisors made for it */
     struct direct *direct; /**< of mode direct: frame types, requests; owned; NULL: another mode */
+    struct agile agile;    /**< of mode agile: which of the guest's tables are shadowed */
     struct shadow shadow;  /**< of mode shadow: the tables that the processor walks */
     uint64_t touches;      /**< pages accessed, with reclaim: the index into the future */
 };

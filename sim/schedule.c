@@ -1,7 +1,7 @@
 /* Whose access is next: vCPUs by clock, processes by quantum, guest events as they come. */
 #include <string.h>
 
-#include "sim/parts.h"
+#include "sim/hypervisor/technique.h"
 
 struct vcpu *schedule_vcpu(struct machine *m, unsigned vm, unsigned process)
 {
@@ -173,6 +173,10 @@ static size_t run_vcpu(struct machine *m, struct vcpu *v, uint64_t n)
         feed->at += 2;
         return 0;
     }
+    const struct technique *technique = technique_of(vm->config->mode);
+    uint64_t left =
+        technique->look_around ? technique->look_around(&(struct door){m, v}) : UINT64_MAX;
+    n = left < n ? left : n;
     here = here < n ? here : (size_t)n;
     here = vm->config->quantum && v->quantum < here ? (size_t)v->quantum : here;
     size_t done = run_accesses(m, v, a, here);

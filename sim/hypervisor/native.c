@@ -11,7 +11,8 @@ const struct technique *technique_of(enum mode mode)
     static const struct technique *const of[MODES] = {
         [MODE_NATIVE] = &technique_native,      [MODE_SHADOW] = &technique_shadow,
         [MODE_NESTED] = &technique_nested,      [MODE_DIRECT] = &technique_direct,
-        [MODE_THREE_STAGE] = &technique_nested, [MODE_COLLAPSED] = &technique_collapsed};
+        [MODE_AGILE] = &technique_agile,        [MODE_THREE_STAGE] = &technique_nested,
+        [MODE_COLLAPSED] = &technique_collapsed};
     return of[mode];
 }
 
@@ -47,7 +48,7 @@ bool vm_reach(const struct machine *m, unsigned vm, gpa_t gpa, hpa_t *at)
 
 gpa_t vm_gpa(const struct machine *m, const struct vcpu *v, const struct found *found)
 {
-    bool physical = v->mmu->stages > 1 && !found->direct;
+    bool physical = v->mmu->stages > 1 && m->vm[v->vm].config->mode != MODE_AGILE;
     if (!m->vm[v->vm].below || physical || !mem_holds(&m->mem, found->hpa, 1))
         return found->next;
     struct frame_owner owner = host_owner(&m->host, found->hpa);

@@ -59,6 +59,7 @@ static void find_roots(struct door *door)
             s->page[page].writes = 0;
         shadow_set_root(door, slot, page);
     }
+    agile_enter(door);
 }
 
 /* The PDPTE registers, from the guest's memory. NULL, or what makes the load a #GP. */
@@ -138,9 +139,13 @@ static const char *load_register(struct door *door, const struct instruction *i)
                                              [INSTRUCTION_WRMSR_EFER] = EVENT_WRMSR_EFER};
     struct mmu *mmu = door->vcpu->mmu;
     struct registers to = mmu->registers;
+    const enum mode mode = shadow_vm(door)->config->mode;
     bool is_cr3 = i->name == INSTRUCTION_MOV_CR3, pdptes = loaded(i, &to);
-    bill_exit(door, 1, is_cr3 ? EXIT_FOR_mov_cr3 : EXIT_FOR_mov_cr, i->value, 0);
-    bill_work(door, 1, 0, WORK_intercept, i->value);
+    bool free = is_cr3 && mode == MODE_AGILE && !agile_must_exit(door, i->value);
+    if (!free) {
+        bill_exit(door, 1, is_cr3 ? EXIT_FOR_mov_cr3 : EXIT_FOR_mov_cr, i->value, 0);
+        bill_work(door, 1, 0, WORK_intercept, i->value);
+    }
     const char *fault = control_change_fault(&mmu->registers, &to, &mmu->profile);
     if (!fault)
         fault = adopt(door, &to, pdptes);
@@ -151,6 +156,15 @@ static const char *load_register(struct door *door, const struct instruction *i)
     shadow_invalidate_all(door);
     mmu_drop_all(mmu);
     return NULL;
+}
+
+void shadow_reload(struct door *door)
+{
+    const struct registers registers = door->vcpu->mmu->registers;
+    adopt(door, &registers, false);
+    find_roots(door);
+    shadow_resume(door);
+    mmu_drop_all(door->vcpu->mmu);
 }
 
 static void invlpg(struct door *door, gva_t gva)

@@ -18,6 +18,7 @@
 #ifndef SIM_HYPERVISOR_SHADOW_H
 #define SIM_HYPERVISOR_SHADOW_H
 
+#include "sim/hypervisor/agile.h"
 #include "sim/hypervisor/bill.h"
 #include "sim/hypervisor/technique.h"
 
@@ -38,7 +39,8 @@ static inline struct shadow_vcpu *shadow_here(const struct door *door)
 
 static inline enum shadow_policy shadow_policy(const struct door *door)
 {
-    return shadow_vm(door)->config->shadow.policy;
+    const struct vm_config *config = shadow_vm(door)->config;
+    return config->mode == MODE_AGILE ? SHADOW_TRACE : config->shadow.policy;
 }
 
 /** A bit of a context: the guest's entries are of 4 bytes. */
@@ -77,6 +79,10 @@ void shadow_clear(struct door *, uint32_t page, unsigned index);
  */
 bool shadow_map(struct door *, uint32_t page, unsigned index, hpa_t at, uint32_t rights);
 
+/** Makes an entry lead to the guest's own table at @p table; with @p rights (MAY_*). See agile.h.
+ * False: no memory, and the machine is stopped. */
+bool shadow_switch(struct door *, uint32_t page, unsigned index, hpa_t table, uint32_t rights);
+
 /**
  * The page that an entry leads to, which is that of the key: found or made, and linked, if need be.
  * @p fresh: set if it was not linked. 0: no memory, and the machine is stopped.
@@ -107,6 +113,9 @@ void shadow_protect(struct door *, uint64_t gfn);
 
 /** Drops all that maps a guest's frame, which is taken away. */
 void shadow_drop_gfn(struct door *, uint64_t gfn);
+
+/** What the guest has loaded is walked in another way from now on. */
+void shadow_reload(struct door *);
 
 /** The guest goes on: drops from the TLBs of all its vCPUs what they may not know any more. */
 void shadow_resume(struct door *);

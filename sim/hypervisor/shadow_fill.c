@@ -148,6 +148,14 @@ static uint32_t go_down(struct door *door, const struct want *want, uint32_t pag
 
 static void prefetch(struct door *door, uint32_t page, unsigned index);
 
+/* Agile paging: whether the table under an entry of @p level is the guest's own. */
+static bool goes_on_in_guest(const struct door *door, const struct want *want, unsigned level)
+{
+    const struct ref *below =
+        level > 1 && level > want->guest_level ? want->table[level - 1] : NULL;
+    return below && agile_is_nested(door, below->table_ia >> FRAME_SHIFT, level - 1);
+}
+
 /* Enters the wanted page. False: no memory. @p changed, and whether it may be @p written. */
 static bool fill(struct door *door, struct want *want, bool *changed, bool *writable)
 {
@@ -156,6 +164,12 @@ static bool fill(struct door *door, struct want *want, bool *changed, bool *writ
     unsigned level = page ? s->page[page].key.level : 0;
     for (; page && (level > want->guest_level || !fits(door, want, level)); level--) {
         s->page[page].writes = 0;
+        if (goes_on_in_guest(door, want, level)) {
+            *changed = *writable = true;
+            return shadow_switch(door, page, shadow_index(level, want->gva),
+                                 want->table[level - 1]->at & ~low_bits(FRAME_SHIFT),
+                                 want->table[level]->rights);
+        }
         page = go_down(door, want, page, level);
     }
     if (!page)
@@ -204,11 +218,15 @@ static bool read_leaf(struct door *door, uint32_t page, unsigned index, hpa_t *a
     return true;
 }
 
-/* KVM's: the entries around it that the guest has used, up to the first that it has not. */
+/*
+ * KVM's: the entries around it that the guest has used, up to the first that it has not. Agile
+ * paging shadows a table that rests, and all of it at once.
+ */
 static void prefetch(struct door *door, uint32_t page, unsigned index)
 {
-    unsigned n = shadow_vm(door)->config->shadow.prefetch;
-    if (!n || shadow_policy(door) != SHADOW_KVM)
+    bool whole = shadow_vm(door)->config->mode == MODE_AGILE;
+    unsigned n = whole ? SHADOW_ENTRIES : shadow_vm(door)->config->shadow.prefetch;
+    if (!n || (!whole && shadow_policy(door) != SHADOW_KVM))
         return;
     unsigned first = index / n * n;
     for (unsigned i = first; i < first + n && i < SHADOW_ENTRIES; i++) {
@@ -216,7 +234,10 @@ static void prefetch(struct door *door, uint32_t page, unsigned index)
         uint32_t rights;
         if (shadow_entry(door, page, i) & PTE_P)
             continue;
-        if (!read_leaf(door, page, i, &at, &rights))
+        bool used = read_leaf(door, page, i, &at, &rights);
+        if (!used && whole)
+            continue;
+        if (!used)
             return;
         shadow_map(door, page, i, at, rights);
         bill_work(door, 1, 1, WORK_prefetch, at);

@@ -105,6 +105,9 @@ void shadow_clear(struct door *door, uint32_t page, unsigned index)
     if (shadow_is_leaf(s->page[page].key.level, entry)) {
         rmap_remove_frame(&s->rmap, number, page, index);
         drop_address(s, page, index);
+    } else if (entry & AGILE_SWITCH) {
+        rmap_remove_frame(&s->rmap, number, page, index);
+        drop_all(s);
     } else {
         rmap_remove(&s->rmap, &s->page[number].parents, page, index);
         drop_all(s);
@@ -146,6 +149,17 @@ bool shadow_map(struct door *door, uint32_t page, unsigned index, hpa_t at, uint
     return true;
 }
 
+bool shadow_switch(struct door *door, uint32_t page, unsigned index, hpa_t table, uint32_t rights)
+{
+    struct shadow *s = shadow_of(door);
+    uint64_t entry = (leaf_entry(1, table, rights & MAY_ALL) & ~PTE_D) | AGILE_SWITCH;
+    shadow_clear(door, page, index);
+    if (!rmap_add_frame(&s->rmap, owner_number(door, entry), page, index))
+        return out_of_memory(door);
+    set_entry(door, page, index, entry);
+    return true;
+}
+
 static bool link_child(struct door *door, uint32_t page, unsigned index, uint32_t child)
 {
     struct shadow *s = shadow_of(door);
@@ -162,7 +176,8 @@ uint32_t shadow_child(struct door *door, uint32_t page, unsigned index,
     const struct shadow *s = shadow_of(door);
     uint64_t entry = shadow_entry(door, page, index);
     *fresh = true;
-    if (entry & PTE_P && !shadow_is_leaf(s->page[page].key.level, entry)) {
+    if (entry & PTE_P && !(entry & AGILE_SWITCH) &&
+        !shadow_is_leaf(s->page[page].key.level, entry)) {
         uint32_t child = (uint32_t)owner_number(door, entry);
         *fresh = memcmp(&s->page[child].key, key, sizeof *key);
         if (!*fresh)
@@ -182,7 +197,7 @@ bool shadow_locate(const struct door *door, gva_t gva, uint32_t *page, unsigned 
         unsigned level = s->page[*page].key.level;
         *index = shadow_index(level, gva);
         uint64_t entry = shadow_entry(door, *page, *index);
-        if (!(entry & PTE_P))
+        if (!(entry & PTE_P) || entry & AGILE_SWITCH)
             return false;
         uint32_t child = (uint32_t)owner_number(door, entry);
         if (shadow_is_leaf(level, entry) || s->page[child].key.kind == SHADOW_SPLIT)

@@ -43,6 +43,8 @@ struct technique {
     void (*settle)(struct door *);
     /** A program's write has reached memory; all in one frame. NULL: nobody needs to know. */
     void (*written)(struct door *, hpa_t, uint64_t bytes);
+    /** Between accesses: how many may be made before it is asked again. NULL: any number. */
+    uint64_t (*look_around)(struct door *);
 };
 
 extern const struct technique technique_native, technique_nested, technique_shadow,

@@ -12,13 +12,13 @@ static void add_evidence(struct evidence *sum, const struct evidence *e)
     sum->foreign += e->foreign;
 }
 
-/* (n+1)(m+1)-1 for the levels that the processor walks. */
+/* (n+1)(m+1)-1 for the levels that the processor walks; agile paging knows where the root is. */
 static uint64_t most_refs(const struct mmu *mmu, enum mode mode)
 {
     uint64_t product = 1;
     for (unsigned depth = 0; depth < mmu->stages; depth++)
         product *= mmu->stage[depth].format.levels - mmu->stage[depth].format.registers + 1u;
-    return mode == MODE_AGILE && product > 1 ? product - 2 : product - 1;
+    return mode == MODE_AGILE ? product - mmu->stage[1].format.levels - 1 : product - 1;
 }
 
 static uint64_t count_updates(const struct machine *m)
