@@ -192,12 +192,16 @@ static const char *invpcid(struct door *door, const struct instruction *i)
     return NULL;
 }
 
-/* No exit; but the processor works under CR0.WP, and the hypervisor's walk knows the keys too. */
+/*
+ * No exit; but the processor works under CR0.WP, unless it walks the guest's own tables, and the
+ * hypervisor's walk knows the keys too.
+ */
 static void wrpkru(struct door *door, uint32_t value)
 {
     struct mmu *mmu = door->vcpu->mmu;
     uint64_t cr0 = mmu->registers.cr0;
-    mmu->registers.cr0 |= CR0_WP;
+    bool own = shadow_vm(door)->config->mode == MODE_AGILE && !mmu->stage[0].direct;
+    mmu->registers.cr0 |= own ? 0 : CR0_WP;
     mmu_wrpkru(mmu, value);
     mmu->registers.cr0 = cr0;
     const struct stage guest = control_stage(&mmu->registers, &mmu->profile);
