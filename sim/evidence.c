@@ -129,20 +129,34 @@ static void reach_stage(const struct look *l, const struct stage *stage)
         reach_table(l, stage, top, stage->root);
 }
 
-/* The last stage's leaves are host frames; in agile paging those of its shadow are too. */
+/* Every shadow table that there is, whether or not a vCPU's walks begin above it just now. */
+static void reach_shadow(const struct look *l)
+{
+    const struct shadow *s = &l->machine->vm[l->vm].shadow;
+    const struct format *f = &l->machine->vcpu[0].mmu->stage[0].format;
+    for (size_t i = 1; i < s->n; i++) {
+        const struct shadow_page *page = &s->page[i];
+        for (unsigned e = 0; page->key.kind != SHADOW_NONE && e < SHADOW_ENTRIES; e++) {
+            uint64_t entry = mem_load(&l->machine->mem, page->table + 8u * e, 8);
+            bool leaf = page->key.level == 1 || entry & PTE_PS;
+            if (entry & PTE_P && leaf && !(entry & AGILE_SWITCH))
+                reach_leaf(l, f, page->key.level, entry & low_bits(52) & ~low_bits(FRAME_SHIFT));
+        }
+    }
+}
+
+/* The last stage's leaves are host frames, and so are those of shadow tables. */
 static void reach(const struct look *l)
 {
     const struct machine *m = l->machine;
     if (!m->vm[l->vm].below || m->vm[l->vm].config->second_stage_raw.given)
         return; /* nobody gave it anything */
-    for (unsigned i = 0; i < m->n_vcpus; i++) {
-        const struct mmu *mmu = m->vcpu[i].mmu;
-        if (m->vcpu[i].vm != l->vm)
-            continue;
-        reach_stage(l, &mmu->stage[mmu->stages - 1]);
-        if (mmu->stages > 1 && mmu->stage[0].direct)
-            reach_stage(l, &mmu->stage[0]);
-    }
+    enum mode mode = m->vm[l->vm].config->mode;
+    for (unsigned i = 0; mode != MODE_SHADOW && i < m->n_vcpus; i++)
+        if (m->vcpu[i].vm == l->vm)
+            reach_stage(l, &m->vcpu[i].mmu->stage[m->vcpu[i].mmu->stages - 1]);
+    if (mode == MODE_SHADOW || mode == MODE_AGILE)
+        reach_shadow(l);
 }
 
 void evidence_gather(struct machine *m, unsigned vm, struct evidence *e)

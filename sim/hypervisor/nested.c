@@ -108,7 +108,8 @@ static enum remedy answer(struct door *door, gva_t gva, const struct refusal *r,
 {
     const struct second_stage_controls *c = second_tables_controls(door, r->depth);
     *exit = (struct vm_exit){.reason = reason_of(c, r),
-                             .has_qualification = r->kind != REFUSED_LOG_FULL,
+                             .has_qualification = r->kind != REFUSED_LOG_FULL &&
+                                                  !second_stage_is_misconfiguration(c, r),
                              .qualification = second_stage_qualification(c, r),
                              .address = r->ia};
     bill_exit(door, r->depth, exit->reason, exit->address, exit->qualification);

@@ -210,12 +210,14 @@ static void print_equivalence(const struct comparison *c, FILE *out)
 
 static void print_control(const struct comparison *c, FILE *out)
 {
-    label(out, "control: frames within reach");
+    label(out, "control: frames that tables map");
     for (unsigned i = 0; i < c->n; i++)
         if (c->of[i].mode == MODE_NATIVE)
             cell(out, "all");
-        else
+        else if (c->of[i].evidence.reachable)
             number_cell(out, c->of[i].evidence.reachable);
+        else
+            cell(out, "0");
     fputc('\n', out);
     label(out, "  of them not granted");
     for (unsigned i = 0; i < c->n; i++) {
