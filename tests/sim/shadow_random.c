@@ -269,7 +269,7 @@ static void fill_tables(struct twins *t)
 static void run_twins(const struct kind_of_guest *guest, const char *settings, uint64_t seed,
                       unsigned steps)
 {
-    char mode[160];
+    char mode[200];
     struct twins t = {.guest = guest, .rng = {seed}};
     snprintf(mode, sizeof mode, "\"mode\":\"shadow\",%s", settings);
     t.rig[0] = raw_rig(guest, "\"mode\":\"native\"");
