@@ -67,7 +67,7 @@ bool foresee_touch(struct foresight *, unsigned process, uint64_t page);
 /** Executes an instruction as the VM's mode has it. NULL, or what makes it a #GP. */
 const char *door_execute(struct door *, const struct instruction *);
 
-/** The guest writes a word that lies in one frame, of no table that it tells of. False: it can't. */
+/** The guest writes a word that lies in one frame, of no table that it tells of. False: no. */
 bool door_store(struct door *, gpa_t, uint64_t value, unsigned size);
 
 /** The guest OS goes back to its program: see technique.settle. */

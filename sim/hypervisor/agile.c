@@ -202,9 +202,9 @@ static void look(struct door *door, gpa_t table, unsigned level)
         set(door, gfn, word | SHADOWED);
         drop_switches(door, gfn);
     }
-    for (uint64_t i = 0; level > 1 && i < (uint64_t)1 << f->index_bits[level]; i++) {
+    for (uint64_t at = 0; level > 1 && at < format_table_bytes(f, level); at += f->entry_bytes) {
         uint64_t entry = 0;
-        vm_read(door->machine, door->vcpu->vm, table + i * f->entry_bytes, &entry, f->entry_bytes);
+        vm_read(door->machine, door->vcpu->vm, table + at, &entry, f->entry_bytes);
         if (format_present(f, entry) && !format_is_leaf(f, level, entry))
             look(door, format_address(f, level, false, entry), level - 1);
     }
