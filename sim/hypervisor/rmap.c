@@ -64,7 +64,7 @@ bool rmap_add_frame(struct rmap *r, uint64_t gfn, uint32_t page, uint32_t index)
     uint32_t head = rmap_of_frame(r, gfn);
     bool done = rmap_add(r, &head, page, index);
     mem_store(&r->heads, gfn * HEAD, head, HEAD);
-    return done;
+    return done && !r->heads.exhausted;
 }
 
 void rmap_remove_frame(struct rmap *r, uint64_t gfn, uint32_t page, uint32_t index)
