@@ -287,6 +287,21 @@ INLINE bool ask_tlbs(struct mmu *m, gva_t gva, enum tlb_name l1, struct tlb_hit 
 }
 
 /*
+ * A structure cache's rights may be older than the tables, and less: then what they refuse is
+ * dropped and the walk made again, as where a TLB's entry denies.
+ */
+static __attribute__((noinline)) bool walk_anew(struct mmu *m, gva_t gva, unsigned kind,
+                                                struct walk *w)
+{
+    struct walk now;
+    if (w->refusal.kind != REFUSED_PROTECTION || w->refusal.depth || m->look.by_entry ||
+        !mmu_peek(m, &w->bus, gva, kind, &now))
+        return false;
+    lookaside_drop_path(&m->look, 0, &m->stage[0].format, gva, m->space[0]);
+    return walk_read(w, gva, kind);
+}
+
+/*
  * Walks, fills the TLBs, and counts what they said. @p asked: what they said now; @p first: to the
  * first attempt, which is what counts.
  */
@@ -296,7 +311,7 @@ INLINE bool walk_and_fill(struct mmu *m, gva_t gva, unsigned kind, const struct 
 {
     NOTE_QUIETLY(quiet, &m->tally, WALK, 0, 0, 0, gva, 0);
     w->renewed = held;
-    if (!walk_read(w, gva, kind)) {
+    if (!walk_read(w, gva, kind) && !walk_anew(m, gva, kind, w)) {
         m->asked = *first;
         return false;
     }

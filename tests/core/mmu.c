@@ -485,6 +485,25 @@ Test(mmu, a_walk_that_starts_lower_keeps_the_rights_of_what_it_skipped)
         }
 }
 
+/* 4.10.4.3: raising rights needs no invalidation; here not even a spurious fault comes of it. */
+Test(mmu, rights_that_were_raised_above_what_a_structure_cache_keeps_count_at_once)
+{
+    struct profile p = rig_profile();
+    rig_structure(&p, 8);
+    for (unsigned level = 2; level <= 4; level++) {
+        struct rig *rig = rig_mapped(&p, PAGE_4K, 2);
+        struct tables t = tables_new(PAGING_4_LEVEL, 0x100000, 0);
+        uint64_t entry = entry_load(&rig->mem, &t, BASE, level);
+        entry_store(&rig->mem, &t, BASE, level, entry & ~PTE_W);
+        cr_expect_eq(refs_of(rig, BASE), 4);
+        cr_expect_not(rig_access(rig, OP_WRITE, ACCESS_USER, BASE + KIB4));
+        entry_store(&rig->mem, &t, BASE, level, entry);
+        cr_expect(rig_access(rig, OP_WRITE, ACCESS_USER, BASE + KIB4));
+        cr_expect_eq(rig->walk.refs, 4, "from the top");
+        rig_free(rig);
+    }
+}
+
 /* "Entries are cached only if A is 1": the walk that fills them sets it. A fault fills none. */
 Test(mmu, a_refused_walk_fills_nothing)
 {
