@@ -205,7 +205,7 @@ cat >"$SCRATCH/expected" <<'END'
 {"i":1,"outcome":"exit","reason":"second_stage_violation","gpa":"0x6010","qualification":"0x1aa"}
 {"i":2,"outcome":"ok","gpa":"0x6010","value":"0x0"}
 {"i":3,"outcome":"exit","reason":"second_stage_violation","gpa":"0x7020","qualification":"0x181"}
-{"i":4,"outcome":"exit","reason":"second_stage_misconfiguration","gpa":"0x8000","qualification":"0x0"}
+{"i":4,"outcome":"exit","reason":"second_stage_misconfiguration","gpa":"0x8000"}
 {"i":5,"outcome":"fault","vector":14,"error_code":"0x0","cr2":"0x9000"}
 {"i":6,"dump":["0x7b"]}
 END
