@@ -178,10 +178,10 @@ tlb_fill(struct lookaside *la, enum tlb_name name, const struct format *f, gva_t
 }
 
 /** Whether one of the vCPU's own data caches has a line, which it has afterwards. */
-static inline __attribute__((always_inline)) bool lookaside_has_line(struct lookaside *la,
-                                                                     unsigned cache, uint64_t tag)
+static inline __attribute__((always_inline)) bool
+lookaside_has_line(struct lookaside *la, unsigned cache, uint64_t tag, uint32_t mark)
 {
-    return la->data[cache] && memo_access(memo_at(la, la->data[cache]), tag);
+    return la->data[cache] && memo_access(memo_at(la, la->data[cache]), tag, mark);
 }
 
 /** Who has the line of @p at; it is in every data cache afterwards. */
@@ -189,11 +189,12 @@ static inline __attribute__((always_inline)) enum server lookaside_serve(struct 
                                                                          struct memo *llc, hpa_t at)
 {
     uint64_t tag = tag_of(space_numbered(1), 0, at >> la->line_shift);
-    if (lookaside_has_line(la, 0, tag))
+    uint32_t mark = memo_mark(tag);
+    if (lookaside_has_line(la, 0, tag, mark))
         return SERVED_L1;
-    if (lookaside_has_line(la, 1, tag))
+    if (lookaside_has_line(la, 1, tag, mark))
         return SERVED_L2;
-    return llc && memo_access(llc, tag) ? SERVED_LLC : SERVED_MEMORY;
+    return llc && memo_access(llc, tag, mark) ? SERVED_LLC : SERVED_MEMORY;
 }
 
 #endif

@@ -116,8 +116,9 @@ static uint32_t set_of(const struct memo *m, uint64_t tag)
 
 static uint32_t find(const struct memo *m, struct memo_row *row, uint64_t tag)
 {
+    const uint32_t mark = memo_mark(tag);
     for (uint32_t way = 0; way < m->ways; way += MEMO_GROUP) {
-        uint32_t found = memo_find((uint64_t *)row + way / 8, row_tags(m, row) + way, tag);
+        uint32_t found = memo_find((uint64_t *)row + way / 8, row_tags(m, row) + way, tag, mark);
         if (found != MEMO_MISS)
             return way + found;
     }
@@ -254,7 +255,7 @@ static void filled(const struct memo *m, struct memo_row *row, uint32_t way)
 /* Gives a way a tag, or none. */
 static void set_way(const struct memo *m, struct memo_row *row, uint32_t way, uint64_t tag)
 {
-    row_marks(row)[way] = tag ? memo_mark(tag) : 0;
+    row_marks(row)[way] = tag ? (uint8_t)memo_mark(tag) : 0;
     row_tags(m, row)[way] = tag;
 }
 

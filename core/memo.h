@@ -134,49 +134,97 @@ bool memo_access_any(struct memo *, uint64_t tag);
 
 #define MEMO_INLINE static inline __attribute__((always_inline))
 
-static inline uint8_t memo_mark(uint64_t tag)
+/**
+ * The mark of a tag, four times over: as a byte it would go to the vector unit by way of memory,
+ * and wait there for the store of one byte to reach a load of four.
+ */
+static inline uint32_t memo_mark(uint64_t tag)
 {
-    return (uint8_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57);
+    return (uint32_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57) * 0x01010101u;
 }
 
 /** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
-MEMO_INLINE uint32_t memo_marked(const uint64_t *marks, uint8_t mark)
+MEMO_INLINE uint32_t memo_marked(const uint64_t *marks, uint32_t mark)
 {
 #ifdef __SSE2__
-    __m128i wanted = _mm_set1_epi8((char)mark);
+    __m128i wanted = _mm_set1_epi32((int)mark);
     __m128i row = _mm_loadu_si128((const __m128i *)(const void *)marks);
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(row, wanted));
 #else
     uint32_t found = 0;
     for (unsigned i = 0; i < MEMO_GROUP; i++)
-        found |= (uint32_t)(((const uint8_t *)marks)[i] == mark) << i;
+        found |= (uint32_t)(((const uint8_t *)marks)[i] == (uint8_t)mark) << i;
     return found;
 #endif
 }
 
 /** The first of up to MEMO_GROUP ways that holds @p tag, or MEMO_MISS. Marks say what to compare.
  */
-MEMO_INLINE uint32_t memo_find(const uint64_t *marks, const uint64_t *tags, uint64_t tag)
+MEMO_INLINE uint32_t memo_find(const uint64_t *marks, const uint64_t *tags, uint64_t tag,
+                               uint32_t mark)
 {
-    for (uint32_t found = memo_marked(marks, memo_mark(tag)); found; found &= found - 1)
+    for (uint32_t found = memo_marked(marks, mark); found; found &= found - 1)
         if (__builtin_expect(tags[__builtin_ctz(found)] == tag, 1))
             return (uint32_t)__builtin_ctz(found);
     return MEMO_MISS;
 }
 
-static inline struct memo_row *memo_row_at(const struct memo *m, size_t set)
+static inline struct memo_row *memo_row_at(const struct memo *m, uint32_t set)
 {
     return (struct memo_row *)((char *)m + MEMO_ROWS + set * m->row_bytes);
 }
 
-/** Fills the way of a plain memo's row that goes next, and returns it. */
-MEMO_INLINE uint32_t memo_fill(const struct memo *m, struct memo_row *row, uint64_t tag)
+/** The place of a tag in a plain memo: what a search works out, so that nothing does so again. */
+struct memo_seat {
+    struct memo *memo;
+    struct memo_row *row; /**< of its set */
+    uint64_t tag;
+    uint32_t set, way; /**< the way that holds it, or MEMO_MISS */
+    uint32_t mark;
+};
+
+/** Where @p tag (not 0), whose mark is @p mark, is, or would go; its way is not known yet. */
+MEMO_INLINE struct memo_seat memo_seat(struct memo *m, uint64_t tag, uint32_t mark)
 {
-    uint32_t way = (uint32_t)(row->order >> m->last & 15);
-    ((uint8_t *)row->marks)[way] = memo_mark(tag);
-    row->tags[way] = tag;
-    row->order = row->order << 4 | way; /* the last becomes the first: the others move up by one */
-    return way;
+    uint32_t set = (uint32_t)(tag & m->mask);
+    return (struct memo_seat){
+        .memo = m, .row = memo_row_at(m, set), .tag = tag, .set = set, .mark = mark};
+}
+
+/** Searches the seat's set; changes nothing. */
+MEMO_INLINE bool memo_seek(struct memo_seat *s)
+{
+    s->way = memo_find(s->row->marks, s->row->tags, s->tag, s->mark);
+    return s->way != MEMO_MISS;
+}
+
+/** Makes a tag that was found the most recently used. */
+MEMO_INLINE void memo_use(const struct memo_seat *s)
+{
+    if ((s->row->order & 15) != s->way) /* as it often is */
+        s->row->order = order_to_front(s->row->order, s->way);
+}
+
+/** Puts a tag that was not found in the way of its set that goes next. */
+MEMO_INLINE void memo_take(struct memo_seat *s)
+{
+    uint64_t order = s->row->order;
+    s->way = (uint32_t)(order >> s->memo->last & 15);
+    ((uint8_t *)s->row->marks)[s->way] = (uint8_t)s->mark;
+    s->row->tags[s->way] = s->tag;
+    s->row->order = order << 4 | s->way; /* the last becomes the first: the others move up by one */
+}
+
+/** The slot of a tag that was found or has taken its seat. */
+MEMO_INLINE uint32_t memo_slot(const struct memo_seat *s)
+{
+    return s->set * s->memo->ways + s->way;
+}
+
+/** What is remembered there. */
+MEMO_INLINE struct target *memo_target(const struct memo_seat *s)
+{
+    return memo_targets(s->memo) + memo_slot(s);
 }
 
 /** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
@@ -184,14 +232,11 @@ MEMO_INLINE uint32_t memo_lookup(struct memo *m, uint64_t tag)
 {
     if (__builtin_expect(!m->plain, 0))
         return memo_lookup_any(m, tag);
-    size_t set = tag & m->mask;
-    struct memo_row *row = memo_row_at(m, set);
-    uint32_t way = memo_find(row->marks, row->tags, tag);
-    if (way == MEMO_MISS)
+    struct memo_seat seat = memo_seat(m, tag, memo_mark(tag));
+    if (!memo_seek(&seat))
         return MEMO_MISS;
-    if ((row->order & 15) != way) /* as it often is */
-        row->order = order_to_front(row->order, way);
-    return (uint32_t)set * m->ways + way;
+    memo_use(&seat);
+    return memo_slot(&seat);
 }
 
 /**
@@ -202,22 +247,23 @@ MEMO_INLINE uint32_t memo_insert(struct memo *m, uint64_t tag)
 {
     if (__builtin_expect(!m->plain, 0))
         return memo_insert_any(m, tag);
-    size_t set = tag & m->mask;
-    return (uint32_t)set * m->ways + memo_fill(m, memo_row_at(m, set), tag);
+    struct memo_seat seat = memo_seat(m, tag, memo_mark(tag));
+    memo_take(&seat);
+    return memo_slot(&seat);
 }
 
 /** As a lookup, and an insertion where that misses: true if it was held. */
-MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag)
+MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag, uint32_t mark)
 {
     if (__builtin_expect(!m->plain, 0))
         return memo_access_any(m, tag);
-    struct memo_row *row = memo_row_at(m, tag & m->mask);
-    uint32_t way = memo_find(row->marks, row->tags, tag);
-    if (way == MEMO_MISS)
-        memo_fill(m, row, tag);
+    struct memo_seat seat = memo_seat(m, tag, mark);
+    bool held = memo_seek(&seat);
+    if (held)
+        memo_use(&seat);
     else
-        row->order = order_to_front(row->order, way);
-    return way != MEMO_MISS;
+        memo_take(&seat);
+    return held;
 }
 
 #endif

@@ -1,4 +1,5 @@
 #include "core/mmu.h"
+#include "core/quick.h"
 
 #include <string.h>
 
@@ -175,6 +176,9 @@ void mmu_work_out(struct mmu *m)
                 m->served[rights][flags] |=
                     (uint8_t)(serves_rights(stage, rights, kind_of(&access)) << op);
             }
+    for (unsigned level = 1; level <= LEVELS_MAX; level++)
+        for (unsigned dirty = 0; dirty < 2; dirty++)
+            m->usual[level][dirty] = (struct likeness){.mask = 0, .bits = 1}; /* like none */
     m->keys = false;
     for (unsigned kind = 0; kind < KINDS; kind++)
         m->keys |= stage->deny_key[kind] != 0;
@@ -447,6 +451,7 @@ struct window {
     uint64_t bytes;       /* of the page; 0: closed */
     const uint8_t *ops;   /* by access.flags, bit op: needs no second look */
     struct tlb_hit entry; /* where the L1 TLB keeps the page; no memo: nowhere */
+    bool quick;           /* quick_entry will tell that, if it is asked */
 };
 
 struct windows {
@@ -576,8 +581,11 @@ static size_t hit_windows(struct mmu *m, struct windows *win, const struct acces
                           uint16_t process)
 {
     struct window *of = &win->of[a->op == OP_EXEC];
-    if (of->ops == not_known)
+    if (of->ops == not_known) {
+        if (of->quick)
+            of->entry = quick_entry(m, a->op == OP_EXEC ? TLB_L1I : TLB_L1D, a->gva);
         look_through(of, m);
+    }
     size_t served = run_in_windows(win, a, n, process);
     if (served)
         flush_hits(m, win);
@@ -593,6 +601,7 @@ INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, 
                   uint16_t process, struct walk *w, enum stop *stop, bool quiet)
 {
     struct windows win = {0};
+    const bool quick = quiet && quick_may(m);
     for (size_t i = 0; i < n;) {
         const struct access *x = &a[i];
         struct window *of = &win.of[x->op == OP_EXEC];
@@ -609,6 +618,12 @@ INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, 
         *stop = STOP_REFUSED;
         NOTE_QUIETLY(quiet, &m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
         of->bytes = 0;
+        of->quick = quick && quick_translate(m, bus, x);
+        if (of->quick) {
+            open_window(of, m, x->gva);
+            i++;
+            continue;
+        }
         if (!translate(m, x, false, w, &of->entry, quiet))
             return i;
         if (!quiet)

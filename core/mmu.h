@@ -32,6 +32,12 @@ struct space {
     uint64_t below;      /**< the same of the stage below that one */
 };
 
+/** Bits of an entry, all but its address, that were found to be usual: see quick. */
+struct likeness {
+    uint64_t mask, bits;
+    uint32_t rights; /**< that it grants, enum right */
+};
+
 /** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
 struct asked {
     uint8_t l1;       /**< enum tlb_name */
@@ -54,7 +60,8 @@ struct mmu {
     unsigned spaces;
     struct space known[SPACES_MAX];
     uint8_t served[32][4]; /**< by MAY_* and LEAF_DIRTY, then access.flags: bit op: served as is */
-    bool keys;             /**< PKRU denies something: rights alone do not tell */
+    struct likeness usual[LEVELS_MAX + 1][2]; /**< by level, and whether D is set */
+    bool keys; /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;
     struct lookaside look; /**< last: its memos follow */

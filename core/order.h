@@ -28,7 +28,7 @@ static inline uint32_t order_last(uint64_t order, uint32_t ways)
 
 /** The highest bit of a way's nibble, alone: of the lowest zero nibble once the way is xored away.
  */
-static inline uint64_t order_find(uint64_t order, uint32_t way)
+static inline __attribute__((always_inline)) uint64_t order_find(uint64_t order, uint32_t way)
 {
     const uint64_t ones = UINT64_C(0x1111111111111111);
     uint64_t x = order ^ way * ones, zeroes = (x - ones) & ~x & ones << 3;
@@ -36,7 +36,7 @@ static inline uint64_t order_find(uint64_t order, uint32_t way)
 }
 
 /** The nibbles below the way's move up by one, onto it. */
-static inline uint64_t order_to_front(uint64_t order, uint32_t way)
+static inline __attribute__((always_inline)) uint64_t order_to_front(uint64_t order, uint32_t way)
 {
     uint64_t upto = 2 * order_find(order, way) - 1;
     return order ^ ((order ^ (order << 4 | way)) & upto);

@@ -4,6 +4,7 @@
  */
 #include "core/mmu.h"
 
+#include "core/quick.h"
 #include "tests/core/rig.h"
 
 #include <criterion/criterion.h>
@@ -618,8 +619,9 @@ enum { MANY = 6000, WINDOW = 96 };
 static struct profile small_profile(enum replacement replacement, struct rng *rng)
 {
     struct profile p = rig_profile();
+    uint32_t l2 = rng_below(rng, 2) ? 24 : 32; /* sets that are no power of two, and that are */
     for (unsigned tlb = 0; tlb < TLBS; tlb++) {
-        p.tlb[tlb].array[0] = (struct shape){tlb == TLB_L2 ? 24 : 8, 4, replacement};
+        p.tlb[tlb].array[0] = (struct shape){tlb == TLB_L2 ? l2 : 8, 4, replacement};
         p.tlb[tlb].array[1] = (struct shape){4, 0, replacement};
         p.tlb[tlb].array_of[0] = 0;
         p.tlb[tlb].array_of[1] = 1;
@@ -871,6 +873,67 @@ Test(mmu, batches_logs_and_copies_agree_with_single_accesses_under_random)
 Test(mmu, batches_logs_and_copies_agree_with_single_accesses_under_lfu)
 {
     check_machines(REPLACE_LFU);
+}
+
+/* As run_singly, trying quick_translate first; returns how many it did. */
+static unsigned run_quickly(struct rig *rig, struct tables *t, const struct access *a, size_t n)
+{
+    struct mmu *m = rig->mmu;
+    struct lookaside *look = malloc(m->look.bytes);
+    unsigned quick = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (a[i].op > OP_MODIFY || a[i].process || (a[i].gva & 4095) + a[i].size > 4096)
+            continue;
+        NOTE(&m->tally, ACCESS, 0, 0, a[i].op, a[i].gva, a[i].process);
+        struct tally tally = m->tally;
+        memcpy(look, &m->look, m->look.bytes);
+        if (quick_translate(m, &rig->bus, &a[i])) {
+            quick++;
+            continue;
+        }
+        cr_assert_eq(memcmp(&tally, &m->tally, sizeof tally), 0, "access %zu: counters", i);
+        cr_assert_eq(memcmp(look, &m->look, look->bytes), 0, "access %zu: caches", i);
+        if (!mmu_translate(m, &rig->bus, &a[i], false, &rig->walk))
+            settle(rig, t, &a[i]);
+    }
+    free(look);
+    return quick;
+}
+
+/* A copy that goes quickly where it can, and one that never does. */
+static unsigned check_quickness(uint64_t seed)
+{
+    static struct access a[MANY];
+    struct rng rng = {.state = seed};
+    struct profile p = small_profile(REPLACE_LRU, &rng);
+    p.tlb[TLB_L2].array[0].entries = 32;
+    p.structure_by_entry = false;
+    struct rig *slowly = rig_new(&p, 1);
+    enum paging paging = rng_below(&rng, 2) ? PAGING_4_LEVEL : PAGING_5_LEVEL;
+    struct tables t = tables_new(paging, 0x100000, 0);
+    map_randomly(slowly, &t, &rng);
+    struct registers r = rig_registers(paging, t.root);
+    r.cr4 |= (rng_below(&rng, 2) ? CR4_SMAP : 0) | (rng_below(&rng, 2) ? CR4_PKE : 0);
+    r.pkru = (uint32_t)rng_below(&rng, 256) & ~3u;
+    rig_set(slowly, &r);
+    struct rig *quickly = rig_copy(slowly);
+    cr_assert(quick_may(quickly->mmu));
+    make_accesses(a, MANY, &rng);
+    run_singly(slowly, &t, a, MANY);
+    unsigned quick = run_quickly(quickly, &t, a, MANY);
+    expect_same(slowly, quickly, "quickly");
+    rig_free(slowly);
+    rig_free(quickly);
+    return quick;
+}
+
+/* An access that is done quickly changes what it would have, one that is not changes nothing. */
+Test(mmu, quick_accesses_agree_with_all_others)
+{
+    unsigned quick = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++)
+        quick += check_quickness(seed * 131);
+    cr_expect_gt(quick, 20 * MANY / 10, "%u", quick);
 }
 
 /* A fetch that finds an entry which denies it drops the page from every TLB, also amid a batch. */

@@ -1,0 +1,26 @@
+/**
+ * @file
+ * What most accesses are, at full speed: to a base page in long mode, without a hypervisor; nobody
+ * watches; and a TLB answers, or a walk of entries that are present and allow it, with A (and D, to
+ * write) set already.
+ *
+ * First everything is looked at, and nothing changed. If it turns out to be another kind of access,
+ * it is left to mmu_translate, which starts anew: so only the walk knows refusals, A and D bits,
+ * large pages and stages. Else caches, counters and clock become what mmu_translate would have made
+ * of them; tests compare the two, byte for byte.
+ */
+#ifndef CORE_QUICK_H
+#define CORE_QUICK_H
+
+#include "core/mmu.h"
+
+/** Whether accesses may be tried quickly, as registers and caches are; false is right for any. */
+bool quick_may(const struct mmu *);
+
+/** True: done, as mmu_translate would have. False: nothing has changed. After quick_may. */
+bool quick_translate(struct mmu *, const struct bus *, const struct access *);
+
+/** The entry of the L1 TLB for a page that quick_translate just did. */
+struct tlb_hit quick_entry(const struct mmu *, enum tlb_name, gva_t);
+
+#endif
