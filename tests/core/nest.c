@@ -1,8 +1,5 @@
 #include "tests/core/nest.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-
 enum { FLAT_BITS = 20 }; /* 4 GiB in one table */
 
 static enum paging levels_of(enum second_stage kind)
@@ -34,7 +31,8 @@ void second_map(struct mem *mem, struct second *s, gpa_t gpa, unsigned level, hp
 struct stage second_as_stage(const struct second *s)
 {
     struct profile p = rig_profile();
-    cr_assert_null(second_stage_fault(&s->controls, &p));
+    const char *fault = second_stage_fault(&s->controls, &p);
+    rig_must(!fault, "%s", fault);
     return second_stage(&s->controls, &p);
 }
 
@@ -104,7 +102,7 @@ void nest_spell(const struct nest *nest, const uint8_t *depth, const uint8_t *le
 
 unsigned nest_read(struct nest *nest, gva_t gva, gpa_t gpa)
 {
-    cr_assert_eq(rig_read(nest->rig, gva), gpa + MOVED, "%lx leads to %lx", gva,
-                 nest->rig->walk.found.hpa);
+    hpa_t hpa = rig_read(nest->rig, gva);
+    rig_must(hpa == gpa + MOVED, "%lx leads to %lx", gva, hpa);
     return nest->rig->walk.refs;
 }

@@ -1,7 +1,5 @@
 #include "tests/core/rig.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { GIB = 1 << 30 };
@@ -55,8 +53,8 @@ static struct memo *llc_new(const struct profile *p)
 struct rig *rig_new(const struct profile *p, unsigned stages)
 {
     struct rig *rig = calloc(1, sizeof *rig);
-    cr_assert_null(profile_fault(p), "%s", profile_fault(p));
-    cr_assert(mem_init(&rig->mem, (uint64_t)1 << 40));
+    rig_must(!profile_fault(p), "%s", profile_fault(p));
+    rig_must(mem_init(&rig->mem, (uint64_t)1 << 40), "no memory");
     size_t bytes = mmu_bytes(p, stages);
     rig->mmu = aligned_alloc(16, bytes);
     memset(rig->mmu, 0, bytes);
@@ -77,7 +75,7 @@ struct rig *rig_copy(const struct rig *rig)
 {
     struct rig *copy = malloc(sizeof *copy);
     *copy = *rig;
-    cr_assert(mem_clone(&copy->mem, &rig->mem));
+    rig_must(mem_clone(&copy->mem, &rig->mem), "no memory");
     copy->mmu = aligned_alloc(16, rig->mmu->bytes);
     memcpy(copy->mmu, rig->mmu, rig->mmu->bytes);
     copy->bus = (struct bus){.mem = &copy->mem, .llc = aligned_alloc(16, rig->bus.llc->bytes)};
@@ -102,7 +100,7 @@ struct registers rig_registers(enum paging paging, uint64_t root)
 void rig_set(struct rig *rig, const struct registers *registers)
 {
     const char *fault = mmu_set_registers(rig->mmu, &rig->bus, registers);
-    cr_assert_null(fault, "%s", fault);
+    rig_must(!fault, "%s", fault);
 }
 
 struct tables tables_new(enum paging paging, uint64_t first, hpa_t base)

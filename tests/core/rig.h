@@ -6,7 +6,22 @@
 #ifndef TESTS_CORE_RIG_H
 #define TESTS_CORE_RIG_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "core/mmu.h"
+
+/* What a rig needs to be one at all. Ends the test, or the program: it is not what is tested, and
+ * rigs are built outside of tests too (tests/reproduce). */
+#define rig_must(condition, ...)                                                                   \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: " #condition ": ", __FILE__, __LINE__);                        \
+            fprintf(stderr, __VA_ARGS__);                                                          \
+            fputc('\n', stderr);                                                                   \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
 
 /* What most entries hold: present, writable, for users; A and D clear. */
 #define PWU (PTE_P | PTE_W | PTE_U)
