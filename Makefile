@@ -27,7 +27,7 @@ core_src := $(wildcard core/*.c)
 sim_src := $(wildcard sim/*.c sim/*/*.c)
 cli_src := $(filter sim/cli/%,$(sim_src))
 lib_src := $(core_src) $(filter-out sim/cli/main.c,$(sim_src))
-test_src := $(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c))
+test_src := $(filter-out tests/fuzz/% tests/bench/% tests/reproduce/%,$(wildcard tests/*.c tests/*/*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 .PHONY: all
@@ -84,7 +84,7 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 again = $(MAKE) --no-print-directory $(jobs)
 
 # These set up first and then call make again; nothing else may build meanwhile.
-ifneq ($(filter demo test asan cov lint bench fuzz docs,$(MAKECMDGOALS)),)
+ifneq ($(filter demo test asan cov lint bench reproduce fuzz docs,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
@@ -101,7 +101,7 @@ test: ## installs what it lacks, builds, and runs every test there is (ONLY=part
 	$(Q)CONFIG=$(CONFIG) tests/run $(B) $(ONLY)
 
 .PHONY: test-programs
-test-programs: $(B)/nestwalk $(B)/unit
+test-programs: $(B)/nestwalk $(B)/unit $(B)/reproduce
 	@:
 
 .PHONY: unit
@@ -126,9 +126,9 @@ lint: ## warnings as errors, layers, form of the code, cppcheck, shellcheck
 	$(Q)tools/lint build/lint
 
 .PHONY: lint-objects
-lint-objects: $(call obj,$(lib_src) $(test_src) sim/cli/main.c $(wildcard tests/bench/*.c)) $(B)/libcore.a
+lint-objects: $(call obj,$(lib_src) $(test_src) sim/cli/main.c $(wildcard tests/bench/*.c tests/reproduce/*.c)) $(B)/libcore.a
 
-# ---- bench, fuzz ----
+# ---- bench, reproduce, fuzz ----
 
 $(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libnestwalk.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -138,6 +138,18 @@ bench: ## accesses per second, beside a yardstick measured in the same run
 	$(Q)tools/setup build
 	+$(Q)$(again) $(B)/bench
 	$(Q)$(B)/bench
+
+# The rigs of the unit tests, which the invalidation matrix stands on.
+reproduce_src := $(wildcard tests/reproduce/*.c) $(addprefix tests/core/,rig.c nest.c matrix.c)
+$(B)/reproduce: $(call obj,$(reproduce_src)) $(B)/libnestwalk.a
+	$(if $(Q),@echo "  LINK  $@")
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: reproduce
+reproduce: ## published results beside ours, and docs/REPRODUCTION.md; fails if one differs
+	$(Q)tools/setup build
+	+$(Q)$(again) $(B)/reproduce
+	$(Q)$(B)/reproduce docs/REPRODUCTION.md
 
 fuzz_src := $(wildcard tests/fuzz/*.c)
 FUZZ_SECONDS ?= 600
