@@ -26,10 +26,15 @@ static const char head[] =
     "- **published only**: no verdict. Speed-ups of real programs on real or simulated machines\n"
     "  need those programs; their figures stand beside ours, if we have any, and nothing follows\n"
     "  from the two being near or far.\n\n"
-    "No parameter of the model was chosen to meet a figure below. Profiles are those that ship,\n"
-    "with every value's source in [MACHINES.md](MACHINES.md); where a row changes one (caches\n"
-    "switched off, one price for every entry), it says so. *At second hand* means that the figure\n"
-    "was taken from a later work that quotes it.\n\n";
+    "No parameter of the model was chosen to meet a figure below. Profiles are those that ship\n"
+    "(skylake-sp where nothing is said), with every value's source in [MACHINES.md](MACHINES.md);\n"
+    "where a row changes one (caches switched off, one price for every entry), it says so. "
+    "Workloads\n"
+    "are another matter: those of a *shape* were made so that the effect can be seen, with the "
+    "sizes\n"
+    "that stand beside it. *At second hand* means that the figure was taken from a later work "
+    "that\n"
+    "quotes it.\n\n";
 
 static bool write_page(const struct table *t, const char *path)
 {

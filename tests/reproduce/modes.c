@@ -103,23 +103,53 @@ static void crossover(struct table *t)
 
 /* ---- agile ---- */
 
+/* Half of the time a large region at rest, half of it a small one whose pages come and go: about
+ * as dear for shadow, which exits in the second, as for nested, whose walks of the first are long.
+ */
+static double mixed(const char *mode)
+{
+    static const char quiet[] = "{\"generator\":\"uniform\",\"map\":0,\"accesses\":1000000}";
+    static const char busy[] = "{\"generator\":\"uniform\",\"map\":1,\"remap\":0.006,"
+                               "\"accesses\":200000}";
+    struct scene *s = scene_new(
+        "{\"version\":1,\"vms\":[{\"mode\":\"%s\",\"memory\":\"512MiB\",\"processes\":[{\"map\":["
+        "{\"gva\":\"0x40000000\",\"size\":\"32MiB\",\"populate\":\"start\"},{\"gva\":"
+        "\"0x80000000\","
+        "\"size\":\"4MiB\",\"populate\":\"start\"}],\"workload\":{\"generator\":\"phases\","
+        "\"phases\":[%s,%s,%s,%s]}}]}]}",
+        mode, quiet, busy, quiet, busy);
+    double cost = scene_cost(scene_run(s));
+    scene_free(s);
+    return cost;
+}
+
 static void agile(struct table *t)
 {
     static const struct claim claim = {
-        "agile paging beside the better of shadow and nested, where part of the tables changes",
+        "agile paging beside the better of shadow and nested, on a mix of tables at rest and "
+        "tables that change",
         "more than 12 % better on average", "Gandhi, Hill and Swift, ISCA 2016"};
-    if (!machine_runs(MODE_AGILE)) {
+    if (!machine_runs(MODE_AGILE) || !machine_runs(MODE_SHADOW)) {
         table_not_run(t, &claim, MODE_AGILE);
         return;
     }
+    double shadow = mixed("shadow"), nested = mixed("nested"), ours = mixed("agile");
+    double best = shadow < nested ? shadow : nested, gain = best / ours - 1;
+    table_shape(t, &claim, gain >= 0.12,
+                "%.1f %% better: shadow %.2f, nested %.2f, agile %.2f cycles per access",
+                100 * gain, shadow, nested, ours);
 }
 
 void reproduce_modes(struct table *t)
 {
     table_section(t, "Which mode wins",
-                  "`" SCENARIO "` with 4, 16 and 64 MiB in use, and a remapping before none, one "
-                  "in 1,000\nand one in 100 accesses; [CROSSOVER.md](CROSSOVER.md) explains it. "
-                  "Papers measured programs; signs are compared.");
+                  "The first two rows: `" SCENARIO "` with 4, 16 and 64 MiB in use, and a\n"
+                  "remapping before none, one in 1,000 and one in 100 accesses; "
+                  "[CROSSOVER.md](CROSSOVER.md) explains\nit. The last one: a mix made for the "
+                  "purpose, of 32 MiB at rest and 4 MiB whose pages come and go,\nin turn, so "
+                  "that shadow and nested cost about the same. The papers measured programs: "
+                  "signs are\ncompared, and for the last row whether a gain of that size is "
+                  "possible.");
     crossover(t);
     agile(t);
 }
