@@ -25,15 +25,22 @@ void door_settle(struct door *door)
         technique->settle(door);
 }
 
+/* Tables that a script has edited may lead a guest OS to where its VM has no memory. */
+static bool is_memory(const struct door *door, gpa_t at, unsigned size)
+{
+    return vm_holds(door->machine, door->vcpu->vm, at, size);
+}
+
 static uint64_t port_load(void *self, gpa_t at, unsigned size)
 {
-    return technique_here(self)->load(self, at, size);
+    return is_memory(self, at, size) ? technique_here(self)->load(self, at, size) : 0;
 }
 
 static void port_store(void *self, gpa_t at, uint64_t value, unsigned size, unsigned level)
 {
     struct door *door = self;
-    technique_here(door)->store(door, at, value, size, level); /* else the machine stops */
+    if (is_memory(door, at, size))
+        technique_here(door)->store(door, at, value, size, level); /* else the machine stops */
     if (door->machine->billed)
         NOTE(&door->vcpu->mmu->tally, GUEST_STORE, 0, level, 0, at, value);
 }

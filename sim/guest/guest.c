@@ -193,7 +193,8 @@ static void release(struct guest *g, gpa_t at, unsigned level)
 {
     if (g->reclaim.policy)
         reclaim_remove(&g->reclaim, (uint32_t)(at >> base_shift(g)));
-    frames_give(&g->frames, level, at);
+    if (at < g->config->memory) /* else a script has edited the entry */
+        frames_give(&g->frames, level, at);
 }
 
 void guest_pin(struct guest *g, gpa_t gpa)

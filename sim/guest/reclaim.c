@@ -39,23 +39,33 @@ bool reclaim_add(struct reclaim *r, uint32_t frame, unsigned process, gva_t gva)
 {
     if (!array_reserve(&r->page, &r->room, (size_t)frame + 1, sizeof *r->page))
         return false;
-    r->page[frame] = (struct resident){.process = process, .gva = gva};
+    r->page[frame] = (struct resident){.process = process, .gva = gva, .held = true};
     link_page(r, frame);
     r->held++;
     return true;
 }
 
+/* A guest OS whose tables a script has edited may speak of any frame. */
+static bool holds(const struct reclaim *r, uint32_t frame)
+{
+    return frame < r->room && r->page[frame].held;
+}
+
 void reclaim_remove(struct reclaim *r, uint32_t frame)
 {
+    if (!holds(r, frame))
+        return;
     unlink_page(r, frame);
+    r->page[frame].held = false;
     r->held--;
 }
 
 void reclaim_touch(struct reclaim *r, uint32_t frame, uint64_t next_use)
 {
-    struct resident *page = &r->page[frame];
-    page->referenced = true;
-    page->next_use = next_use;
+    if (!holds(r, frame))
+        return;
+    r->page[frame].referenced = true;
+    r->page[frame].next_use = next_use;
     if (r->policy == RECLAIM_LRU) {
         unlink_page(r, frame);
         link_page(r, frame);

@@ -19,6 +19,7 @@ enum { RESIDENT_NONE = UINT32_MAX };
 /** One frame that a program's page is in. */
 struct resident {
     uint32_t process;
+    bool held;               /**< in the ring */
     bool referenced;         /**< since the clock's hand passed */
     uint32_t next, previous; /**< in the ring, from the oldest on */
     gva_t gva;
@@ -42,10 +43,11 @@ bool reclaim_unshare(struct reclaim *);
 /** A page has come into a frame. False: no memory. */
 bool reclaim_add(struct reclaim *, uint32_t frame, unsigned process, gva_t gva);
 
-/** A page has left its frame. */
+/** A page has left its frame, if one was there. */
 void reclaim_remove(struct reclaim *, uint32_t frame);
 
-/** The page in @p frame was accessed; the access that uses it next is number @p next_use. */
+/** The page in @p frame, if any, was accessed; the access that uses it next is number @p next_use.
+ */
 void reclaim_touch(struct reclaim *, uint32_t frame, uint64_t next_use);
 
 /**

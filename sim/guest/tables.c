@@ -48,15 +48,23 @@ static bool take_table(struct tables *t, unsigned level, gpa_t *at)
     return true;
 }
 
+/* A script may have edited entries, and lead anywhere: what that reaches is not given back. */
+static bool is_astray(const struct tables *t, gpa_t table)
+{
+    return table >> t->format.shift[1] >= t->room;
+}
+
 static void give_table(struct tables *t, unsigned level, gpa_t at)
 {
+    if (is_astray(t, at))
+        return;
     t->bytes -= table_bytes(t, level);
     frames_give(t->frames, 0, at);
 }
 
 static uint16_t *used(struct tables *t, gpa_t table)
 {
-    return &t->used[table >> t->format.shift[1]];
+    return is_astray(t, table) ? &t->astray : &t->used[table >> t->format.shift[1]];
 }
 
 bool tables_new_root(struct tables *t, gpa_t *root)

@@ -16,6 +16,7 @@ struct tables {
     struct format format;
     struct frames *frames; /**< borrowed; set anew by its owner when it is copied */
     uint16_t *used;        /**< by table address >> shift[1]: entries in use */
+    uint16_t astray;       /**< stands for the counts of what is no table of ours */
     size_t room;
     uint64_t bytes;  /**< of all tables there are now */
     uint64_t most;   /**< the greatest that bytes ever was */

@@ -101,7 +101,9 @@ static void begin_in_guest(struct door *door)
     struct stage stage = shadow_here(door)->guest;
     struct mmu *mmu = door->vcpu->mmu;
     hpa_t host;
-    if (!stage.format.registers && back_reach(door, 0, stage.root, &host)) {
+    if (!stage.format.registers &&
+        vm_holds(door->machine, door->vcpu->vm, stage.root, FRAME_BYTES) &&
+        back_reach(door, 0, stage.root, &host)) {
         stage.root = host;
         stage.host_root = true;
     }
@@ -195,6 +197,8 @@ static void look(struct door *door, gpa_t table, unsigned level)
 {
     const struct format *f = &shadow_here(door)->guest.format;
     uint64_t gfn = table >> FRAME_SHIFT, word = get(door, gfn);
+    if (!vm_holds(door->machine, door->vcpu->vm, table, FRAME_BYTES))
+        return; /* the guest's entry leads nowhere */
     bill_work(door, 1, level, WORK_scan, table);
     if (word >> INTERVAL_SHIFT >= agile_of(door)->interval - 1)
         return; /* written in the interval that ends, or since */

@@ -1,0 +1,61 @@
+/* Scripts that lead a guest OS or its hypervisor astray: nothing but the VM comes to grief. */
+#include "tests/sim/machines.h"
+
+static const char *const modes[] = {"native",      "nested",    "shadow", "agile",
+                                    "three-stage", "collapsed", "direct"};
+enum { MODES_HERE = sizeof modes / sizeof *modes };
+
+static void run(const char *json)
+{
+    struct err err = {0};
+    struct rig *rig = rig_new(json);
+    run_scenario(&rig->scenario, rig->machine, NULL, &err); /* it may say that it stops */
+    rig_free(rig);
+}
+
+/* An entry at each level leads to where the VM has no memory, while its guest OS goes on. */
+Test(astray, a_guest_whose_tables_lead_beyond_its_memory_harms_only_itself)
+{
+    static const char *const roots[] = {"0x1000", "0x1010", "0x2000", "0x3000", "0x4000"};
+    static const char *const reclaims[] = {
+        "", "\"guest\":{\"reclaim\":{\"policy\":\"lru\",\"frames\":600}},"};
+    for (unsigned m = 0; m < MODES_HERE; m++)
+        for (unsigned i = 0; i < sizeof roots / sizeof *roots; i++)
+            for (unsigned r = 0; r < 2; r++) {
+                char text[1200];
+                snprintf(
+                    text, sizeof text,
+                    "{\"version\":1,\"vms\":[{\"mode\":\"%s\",\"memory\":\"16MiB\",%s"
+                    "\"agile\":{\"interval\":100},\"processes\":[{\"map\":[{\"gva\":\"0x400000\","
+                    "\"size\":\"4MiB\"}],\"workload\":{\"generator\":\"uniform\",\"accesses\":4000,"
+                    "\"writes\":0.3,\"remap\":0.01}}]}],\"script\":["
+                    "{\"do\":\"run\",\"accesses\":1000},"
+                    "{\"do\":\"store\",\"gpa\":\"%s\",\"value\":\"0x7ffffff067\"},"
+                    "{\"do\":\"access\",\"op\":\"read\",\"gva\":\"0x400010\"},"
+                    "{\"do\":\"unmap\",\"gva\":\"0x400000\",\"size\":\"4MiB\"}]}",
+                    modes[m], reclaims[r], roots[i]);
+                run(text);
+            }
+}
+
+/* A CR3 beyond the VM's memory: the next access finds no table there. */
+Test(astray, a_root_beyond_the_memory_is_no_table)
+{
+    static const char *const roots[] = {"0x7ffffff000", "0x1000000"};
+    for (unsigned m = 0; m + 1 < MODES_HERE; m++) /* direct paging has no raw VMs */
+        for (unsigned i = 0; i < 2; i++) {
+            struct outcome o;
+            char text[600];
+            snprintf(text, sizeof text,
+                     "{\"version\":1,\"vms\":[{\"mode\":\"%s\",\"memory\":\"16MiB\",\"registers\":{"
+                     "\"cr0\":\"0x80010033\",\"cr3\":\"0x1000\",\"cr4\":\"0x20\",\"efer\":"
+                     "\"0xd01\"}}],\"script\":[{\"do\":\"mov_cr3\",\"value\":\"%s\"},"
+                     "{\"do\":\"access\",\"op\":\"read\",\"gva\":\"0x400010\"}]}",
+                     modes[m], roots[i]);
+            struct rig *rig = rig_new(text);
+            machine_do(rig->machine, &rig->scenario.script[0], &o);
+            machine_do(rig->machine, &rig->scenario.script[1], &o);
+            cr_expect(o.kind == OUTCOME_FAULT || o.kind == OUTCOME_EXIT, "%s", modes[m]);
+            rig_free(rig);
+        }
+}
