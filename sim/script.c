@@ -121,16 +121,14 @@ static void do_instruction(struct machine *m, struct vcpu *v, const struct scrip
 }
 
 /* What a hypervisor executes between an exit and the entry after it. */
-static void do_hypervisor(struct machine *m, struct vcpu *v, const struct script_item *item,
-                          struct outcome *o)
+static void do_hypervisor(const struct vcpu *v, const struct script_item *item, struct outcome *o)
 {
-    const struct vm *vm = &m->vm[item->vm];
     struct mmu *mmu = v->mmu;
     const char *fault = NULL;
     if (mmu->stages < 2)
         fault = "the VM has no second stage";
     else if (item->verb == VERB_invept)
-        fault = mmu_invept(mmu, item->type, vm->second[1].pointer);
+        fault = mmu_invept(mmu, item->type, mmu->stage[1].root);
     else
         fault = mmu_invvpid(mmu, item->type, item->pcid ? item->pcid : mmu->vpid, item->access.gva);
     if (fault)
@@ -204,7 +202,7 @@ void machine_do(struct machine *m, const struct script_item *item, struct outcom
         break;
     case VERB_invept:
     case VERB_invvpid:
-        do_hypervisor(m, v, item, o);
+        do_hypervisor(v, item, o);
         break;
     case VERB_dump:
     case VERB_run:

@@ -59,3 +59,31 @@ Test(astray, a_root_beyond_the_memory_is_no_table)
             rig_free(rig);
         }
 }
+
+/* INVEPT 1 is of the tables that the processor walks, which collapsed ones of L0 are. */
+Test(astray, invept_of_one_context_drops_that_of_its_vm_in_every_nested_mode)
+{
+    static const char *const nested[] = {"nested", "three-stage", "collapsed"};
+    for (unsigned m = 0; m < 3; m++) {
+        struct outcome o;
+        struct tally before, after;
+        char text[800];
+        snprintf(text, sizeof text,
+                 "{\"version\":1,\"vms\":[{\"mode\":\"nested\",\"memory\":\"4MiB\",\"processes\":[]"
+                 "},{\"name\":\"b\",\"mode\":\"%s\",\"memory\":\"4MiB\",\"processes\":[{\"map\":[{"
+                 "\"gva\":\"0x400000\",\"size\":4096}]}]}],\"script\":["
+                 "{\"do\":\"access\",\"vm\":\"b\",\"op\":\"read\",\"gva\":\"0x400010\"},"
+                 "{\"do\":\"invept\",\"vm\":\"b\",\"type\":1}]}",
+                 nested[m]);
+        struct rig *rig = rig_new(text);
+        machine_do(rig->machine, &rig->scenario.script[0], &o);
+        machine_do(rig->machine, &rig->scenario.script[1], &o);
+        cr_expect_eq(o.kind, OUTCOME_OK);
+        machine_tally(rig->machine, 1, &before);
+        machine_do(rig->machine, &rig->scenario.script[0], &o);
+        machine_tally(rig->machine, 1, &after);
+        cr_expect_eq(tally_total(&after, EVENT_WALK), tally_total(&before, EVENT_WALK) + 1, "%s",
+                     nested[m]);
+        rig_free(rig);
+    }
+}
