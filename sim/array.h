@@ -31,16 +31,13 @@ static inline bool array_reserve(void *array, size_t *room, size_t want, size_t 
  */
 static inline bool array_copy(void *array, size_t *room, size_t n, size_t item)
 {
-    void *old, *copy = NULL;
+    void *old, *copy = n ? malloc(n * item) : NULL;
     memcpy(&old, array, sizeof old);
-    if (n && !(copy = malloc(n * item)))
-        n = 0;
-    if (n)
+    if (copy)
         memcpy(copy, old, n * item);
-    bool done = n == *room || copy || !n;
     memcpy(array, &copy, sizeof copy);
-    *room = n;
-    return done;
+    *room = copy ? n : 0;
+    return copy || !n;
 }
 
 #endif

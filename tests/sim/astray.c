@@ -1,4 +1,5 @@
 /* Scripts that lead a guest OS or its hypervisor astray: nothing but the VM comes to grief. */
+#include "sim/array.h"
 #include "tests/sim/machines.h"
 
 static const char *const modes[] = {"native",      "nested",    "shadow", "agile",
@@ -86,4 +87,16 @@ Test(astray, invept_of_one_context_drops_that_of_its_vm_in_every_nested_mode)
                      nested[m]);
         rig_free(rig);
     }
+}
+
+Test(astray, a_copy_that_finds_no_memory_says_so)
+{
+#if !defined(__SANITIZE_ADDRESS__) /* which ends the program instead */
+    int one = 1;
+    void *list = &one;
+    volatile size_t n = SIZE_MAX / 8;
+    size_t room = n;
+    cr_expect(!array_copy(&list, &room, n, 4));
+    cr_expect(!list && !room);
+#endif
 }
