@@ -88,9 +88,9 @@ static void look_at_guest(struct look *l)
 
 /* ---- what the processor can reach ---- */
 
-static void reach_leaf(const struct look *l, const struct format *f, unsigned level, hpa_t page)
+static void reach_leaf(const struct look *l, uint64_t bytes, hpa_t page)
 {
-    for (uint64_t done = 0; done < (uint64_t)1 << f->shift[level]; done += FRAME_BYTES) {
+    for (uint64_t done = 0; done < bytes; done += FRAME_BYTES) {
         struct frame_owner owner = host_owner(&l->machine->host, page + done);
         l->e->reachable++;
         l->e->foreign += owner.use != FRAME_GUEST || owner.vm != l->vm;
@@ -112,7 +112,7 @@ static void reach_table(const struct look *l, const struct stage *stage, unsigne
             continue;
         hpa_t to = format_address(f, level, leaf, entry);
         if (leaf)
-            reach_leaf(l, f, level, to);
+            reach_leaf(l, (uint64_t)1 << f->shift[level], to);
         else
             reach_table(l, stage, level - 1, to);
     }
@@ -133,16 +133,32 @@ static void reach_stage(const struct look *l, const struct stage *stage)
 static void reach_shadow(const struct look *l)
 {
     const struct shadow *s = &l->machine->vm[l->vm].shadow;
-    const struct format *f = &l->machine->vcpu[0].mmu->stage[0].format;
     for (size_t i = 1; i < s->n; i++) {
         const struct shadow_page *page = &s->page[i];
         for (unsigned e = 0; page->key.kind != SHADOW_NONE && e < SHADOW_ENTRIES; e++) {
             uint64_t entry = mem_load(&l->machine->mem, page->table + 8u * e, 8);
             bool leaf = page->key.level == 1 || entry & PTE_PS;
             if (entry & PTE_P && leaf && !(entry & AGILE_SWITCH))
-                reach_leaf(l, f, page->key.level, entry & low_bits(52) & ~low_bits(FRAME_SHIFT));
+                reach_leaf(l, p2m_page_bytes(page->key.level),
+                           entry & low_bits(52) & ~low_bits(FRAME_SHIFT));
         }
     }
+}
+
+static const struct stage *last_stage(const struct vcpu *v)
+{
+    return &v->mmu->stage[v->mmu->stages - 1];
+}
+
+/* Whether a vCPU of the VM before this one walks the same tables: they are looked at once. */
+static bool is_seen(const struct machine *m, unsigned vcpu)
+{
+    const struct stage *stage = last_stage(&m->vcpu[vcpu]);
+    for (unsigned i = 0; i < vcpu; i++)
+        if (m->vcpu[i].vm == m->vcpu[vcpu].vm && last_stage(&m->vcpu[i])->root == stage->root &&
+            !stage->format.registers)
+            return true;
+    return false;
 }
 
 /* The last stage's leaves are host frames, and so are those of shadow tables. */
@@ -153,8 +169,8 @@ static void reach(const struct look *l)
         return; /* nobody gave it anything */
     enum mode mode = m->vm[l->vm].config->mode;
     for (unsigned i = 0; mode != MODE_SHADOW && i < m->n_vcpus; i++)
-        if (m->vcpu[i].vm == l->vm)
-            reach_stage(l, &m->vcpu[i].mmu->stage[m->vcpu[i].mmu->stages - 1]);
+        if (m->vcpu[i].vm == l->vm && !is_seen(m, i))
+            reach_stage(l, last_stage(&m->vcpu[i]));
     if (mode == MODE_SHADOW || mode == MODE_AGILE)
         reach_shadow(l);
 }

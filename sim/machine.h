@@ -7,7 +7,8 @@
  * state and shares memory's frames; running, stepping and running a clone are the same code on the
  * same state, and end the same.
  *
- * Modelled: vCPUs taken in order of their clocks; processes of a vCPU in turn, by quantum.
+ * Modelled: vCPUs taken in order of their clocks, or in turn, so that machines of different modes
+ * make the same accesses in the same order; processes of a vCPU in turn, by quantum.
  * Simplified: an access is atomic; devices and interrupts do not exist. Not modelled: true
  * concurrency among vCPUs.
  */
@@ -55,6 +56,7 @@ struct vcpu {
     unsigned feed;    /**< of the VM: whose accesses it makes now */
     int process;      /**< the guest process whose tables are loaded; -1: none */
     uint64_t quantum; /**< accesses left of it */
+    uint64_t made;    /**< accesses of its workloads */
 };
 
 struct vm {
@@ -94,6 +96,7 @@ struct machine {
     unsigned n_vms;
     uint64_t accesses; /**< completed or given up, over all vCPUs */
     uint64_t signals;  /**< faults that a guest OS held its program guilty of */
+    bool in_turn;      /**< the vCPU with the fewest accesses is next, whatever its clock says */
     bool billed;       /**< guest work costs and counts; off while maps are populated */
     bool finished;     /**< no workload has anything left */
     struct err err;    /**< why it stopped before that, if code is set */

@@ -1,4 +1,5 @@
-/* Whose access is next: vCPUs by clock, processes by quantum, guest events as they come. */
+/* Whose access is next: vCPUs by clock or in turn, processes by quantum, guest events as they come.
+ */
 #include <string.h>
 
 #include "sim/hypervisor/technique.h"
@@ -183,7 +184,14 @@ static size_t run_vcpu(struct machine *m, struct vcpu *v, uint64_t n)
     feed->at += (unsigned)done;
     v->quantum -= vm->config->quantum ? done : 0;
     m->accesses += done;
+    v->made += done;
     return done;
+}
+
+/* How far a vCPU is, by that which orders vCPUs. */
+static uint64_t advance(const struct machine *m, const struct vcpu *v)
+{
+    return m->in_turn ? v->made : v->mmu->tally.cycles;
 }
 
 static struct vcpu *lowest(const struct machine *m)
@@ -191,7 +199,7 @@ static struct vcpu *lowest(const struct machine *m)
     struct vcpu *best = NULL;
     for (unsigned i = 0; i < m->n_vcpus; i++) {
         struct vcpu *v = &m->vcpu[i];
-        if (!v->idle && (!best || v->mmu->tally.cycles < best->mmu->tally.cycles))
+        if (!v->idle && (!best || advance(m, v) < advance(m, best)))
             best = v;
     }
     return best;

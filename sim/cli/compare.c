@@ -145,7 +145,9 @@ static void take_outcome(void *self, unsigned index, const struct script_item *i
     struct running *r = self;
     const uint64_t words[] = {
         index, o->kind, o->has_value ? o->value : 0, o->vector, o->error_code, o->cr2, o->gpa};
-    (void)item, (void)m;
+    (void)m;
+    if (item->verb == VERB_invept || item->verb == VERB_invvpid)
+        return; /* its hypervisor's, which a guest does not see */
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         r->outcomes = digest_word(r->outcomes, words[i]);
 }
@@ -162,6 +164,7 @@ static bool run_machine(const struct cli *cli, const struct scenario *scenario, 
                         struct running *r, struct err *err)
 {
     struct run_hooks hooks = {take_outcome, take_progress, r};
+    m->in_turn = true; /* clocks differ by mode, and what is compared must not */
     r->planned = scenario_planned(scenario);
     progress_start(&r->progress, cli, "accesses");
     bool good = run_foresee(scenario, m, err) && run_scenario(scenario, m, &hooks, err);

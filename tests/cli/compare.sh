@@ -32,6 +32,12 @@ ok "nested: one violation per page touched" test "$(column exits nested)" -le $(
 ok "the parts of the cycles add up" sh -c "awk -F, 'NR > 1 && \$3 != \$5 + \$6 + \$7 + \$8 + \$9 {
     exit 1 }' '$out'"
 
+run compare "$SCRATCH/s.json" --modes nested --format csv
+within=$(column frames_within_reach nested)
+run compare "$SCRATCH/s.json" --modes nested --format csv --set /vms/0/vcpus=2
+ok "tables that two vCPUs walk are looked at once" \
+    test "$within" = "$(column frames_within_reach nested)"
+
 run compare "$SCRATCH/s.json" --modes native,nested
 ok "says what decides in words" exits 0 "$out" "equivalence" "$out" "not granted" "$out" \
     "a walk reads 24 entries at most"
@@ -41,6 +47,22 @@ ok "and that nothing changes tables" exits 0 "$out" '"remap"'
 run compare "$SCRATCH/s.json" --modes nested,direct \
     --set '/vms/0/processes/0/workload/remap=0.01'
 ok "unless it does" test -z "$(grep -F lower "$out")"
+
+# Two VMs, one of two vCPUs that share its frames: clocks differ by mode, accesses must not.
+workload='"map": [ { "gva": "0x400000", "size": "4MiB" } ], "workload": { "generator": "uniform",
+    "accesses": 3000, "writes": 0.3, "remap": 0.01 }'
+cat >"$SCRATCH/two.json" <<END
+{ "version": 1, "vms": [
+  { "mode": "nested", "memory": "32MiB", "vcpus": 2, "quantum": 100, "guest": { "paging": "2-level" },
+    "processes": [ { $workload }, { $workload }, { $workload } ] },
+  { "mode": "nested", "memory": "32MiB", "second_stage_page": "2MiB", "processes": [ { $workload } ] } ],
+  "script": [ { "do": "run", "accesses": 5000 },
+              { "do": "invvpid", "vm": "vm1" },
+              { "do": "access", "vm": "vm1", "op": "read", "gva": "0x400010" } ] }
+END
+modes=nested,shadow,shadow:vtlb,shadow:trace,direct,agile,three-stage,collapsed
+run compare "$SCRATCH/two.json" --modes $modes
+ok "VMs and vCPUs make the same accesses in every mode" exits 0
 
 run compare "$SCRATCH/s.json" --modes nested,direct --flip remap
 ok "finds what reverses the verdict" exits 0 "$out" "smallest change that reverses it"
