@@ -102,6 +102,9 @@ void shadow_set_root(struct door *, unsigned slot, uint32_t page);
 /** A new page; 0: no memory, and the machine is stopped. */
 uint32_t shadow_make(struct door *, const struct shadow_key *);
 
+/** Clears all entries of a page. */
+void shadow_empty(struct door *, uint32_t page);
+
 /** Drops a page, with all that it maps and leads to, and all that leads to it. */
 void shadow_zap(struct door *, uint32_t page);
 

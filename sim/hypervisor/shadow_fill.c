@@ -125,7 +125,9 @@ static uint32_t watched_rights(struct door *door, gpa_t gpa, uint32_t rights, bo
 static void catch_up(struct door *door, uint32_t page)
 {
     const struct shadow *s = shadow_of(door);
-    if (s->page[page].unsynced)
+    if (s->page[page].key.kind == SHADOW_REGION)
+        shadow_empty(door, page); /* INVLPG has not seen what it maps */
+    else if (s->page[page].unsynced)
         shadow_sync_page(door, page);
     else if (s->n_unsynced && s->page[page].key.level > 1)
         shadow_invalidate_all(door);

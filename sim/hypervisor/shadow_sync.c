@@ -121,11 +121,22 @@ static void drop_tree(struct door *door)
 
 /* ---- invalidation ---- */
 
+/* A guest's page of 4 MiB is two of the shadow's, whichever of them is there. */
+static void drop_other_half(struct door *door, uint32_t page, unsigned index)
+{
+    bool halved = shadow_here(door)->guest.format.entry_bytes == 4;
+    if (page && halved && shadow_of(door)->page[page].key.level == 2)
+        shadow_clear(door, page, index ^ 1);
+}
+
 void shadow_invalidate(struct door *door, gva_t gva)
 {
     uint32_t page;
     unsigned index;
-    if (!shadow_locate(door, gva, &page, &index))
+    bool known = shadow_locate(door, gva, &page, &index);
+    if (shadow_policy(door) != SHADOW_KVM)
+        drop_other_half(door, page, index);
+    if (!known)
         return;
     if (shadow_policy(door) != SHADOW_KVM)
         shadow_clear(door, page, index);

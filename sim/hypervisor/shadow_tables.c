@@ -253,6 +253,12 @@ static void unload(struct door *door, uint32_t page)
     }
 }
 
+void shadow_empty(struct door *door, uint32_t page)
+{
+    for (unsigned i = 0; i < SHADOW_ENTRIES; i++)
+        shadow_clear(door, page, i);
+}
+
 void shadow_zap(struct door *door, uint32_t number)
 {
     struct machine *m = door->machine;
@@ -260,8 +266,7 @@ void shadow_zap(struct door *door, uint32_t number)
     struct shadow_page *page = &s->page[number];
     hpa_t table = page->table;
     bill_work(door, 1, page->key.level, WORK_zap, page->key.number);
-    for (unsigned i = 0; i < SHADOW_ENTRIES; i++)
-        shadow_clear(door, number, i);
+    shadow_empty(door, number);
     while (page->parents) {
         struct rmap_node parent = s->rmap.node[page->parents];
         shadow_clear(door, parent.page, parent.index);
