@@ -80,7 +80,7 @@ static void crossover(struct table *t)
 {
     static const struct claim both = {
         "shadow beside nested, from tables at rest to tables that change: each wins somewhere",
-        "gaps of up to 34 % either way; EPT up to 48 % faster, 600 % in microbenchmarks",
+        "gaps of up to 34 %; EPT faster than shadow by up to 48 %, 600 % in microbenchmarks",
         "Wang et al., VEE 2011; VMware, 2009"};
     static const struct claim line = {
         "where they cross: misses x cycles saved per walk = updates x cycles lost per update", "-",
