@@ -110,6 +110,11 @@ static uint64_t refs_of_stage(const struct contender *c, unsigned stage)
     return c->stats.total.walks.by_stage[stage];
 }
 
+static uint64_t refs_of_level(const struct contender *c, unsigned which)
+{
+    return c->stats.total.walks.by_level[which / (LEVELS_MAX + 1)][which % (LEVELS_MAX + 1)];
+}
+
 static uint64_t served(const struct contender *c, unsigned server)
 {
     return c->stats.total.walks.served_by[server];
@@ -160,14 +165,25 @@ static void print_costs(const struct comparison *c, FILE *out)
     fputc('\n', out);
 }
 
+/* Entries by level; a stage's word first. */
+static void print_stage(const struct comparison *c, const char *name, unsigned stage, FILE *out)
+{
+    static const char *const names[] = {
+        NULL,          "    level 1, PTE", "    level 2, PMD", "    level 3, PUD",
+        "    level 4", "    level 5"};
+    row(out, c, name, refs_of_stage, stage);
+    for (unsigned level = LEVELS_MAX; level; level--)
+        row(out, c, names[level], refs_of_level, stage * (LEVELS_MAX + 1) + level);
+}
+
 static void print_walks(const struct comparison *c, FILE *out)
 {
     static const char *const by_server[SERVERS] = {
-        [SERVED_L1] = "    from the L1 data cache",
-        [SERVED_L2] = "    from the L2 data cache",
-        [SERVED_LLC] = "    from the last-level cache",
-        [SERVED_MEMORY] = "    from memory",
-        [SERVED_STRUCTURE] = "    from structure caches",
+        [SERVED_L1] = "  served by the L1 data cache",
+        [SERVED_L2] = "  served by the L2 data cache",
+        [SERVED_LLC] = "  served by the last-level cache",
+        [SERVED_MEMORY] = "  served by memory",
+        [SERVED_STRUCTURE] = "  served by structure caches",
     };
     static const char *const by_stage[STAGES_MAX] = {"  entries of the first stage",
                                                      "  entries of the second stage",
@@ -175,7 +191,7 @@ static void print_walks(const struct comparison *c, FILE *out)
     fputc('\n', out);
     row(out, c, "walks", walks, 0);
     for (unsigned s = 0; s < STAGES_MAX; s++)
-        row(out, c, by_stage[s], refs_of_stage, s);
+        print_stage(c, by_stage[s], s, out);
     for (unsigned s = 0; s < SERVERS; s++)
         row(out, c, by_server[s], served, s);
     real_row(out, c, "  entries read per walk", refs_per_walk, 0, "");

@@ -144,6 +144,7 @@ static void gather_walks(struct counts *c, const struct tally *t)
             for (unsigned server = 0; server < SERVERS; server++) {
                 uint64_t n = t->count[SLOT(REF, depth, level, server)];
                 c->walks.by_stage[depth] += n;
+                c->walks.by_level[depth][level] += n;
                 c->walks.served_by[server] += n;
             }
 }
@@ -224,8 +225,11 @@ static void add_counts(struct counts *into, const struct counts *c)
     into->walks.count += c->walks.count;
     into->walks.retried += c->walks.retried;
     into->walks.dirty += c->walks.dirty;
-    for (unsigned s = 0; s < STAGES_MAX; s++)
+    for (unsigned s = 0; s < STAGES_MAX; s++) {
         into->walks.by_stage[s] += c->walks.by_stage[s];
+        for (unsigned level = 0; level <= LEVELS_MAX; level++)
+            into->walks.by_level[s][level] += c->walks.by_level[s][level];
+    }
     if (c->walks.stages > into->walks.stages)
         into->walks.stages = c->walks.stages;
     for (unsigned s = 0; s < SERVERS; s++)
@@ -252,11 +256,20 @@ static void add_counts(struct counts *into, const struct counts *c)
     into->paging.page_outs += c->paging.page_outs;
 }
 
+/* One word for all VMs' modes. */
+static const char *mode_of_all(const struct machine_config *config)
+{
+    for (unsigned v = 1; v < config->n_vms; v++)
+        if (config->vms[v].mode != config->vms[0].mode)
+            return "mixed";
+    return mode_name(config->vms[0].mode);
+}
+
 bool stats_gather(struct stats *s, const struct machine *m, const struct machine_config *config,
                   const char *scenario)
 {
     *s = (struct stats){.scenario = scenario,
-                        .mode = mode_name(config->vms[0].mode),
+                        .mode = mode_of_all(config),
                         .profile = config->profile.name,
                         .seed = config->seed,
                         .n_vms = m->n_vms};

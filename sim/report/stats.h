@@ -49,6 +49,7 @@ struct counts {
     struct {
         uint64_t count, retried, dirty;
         uint64_t by_stage[STAGES_MAX];
+        uint64_t by_level[STAGES_MAX][LEVELS_MAX + 1];
         unsigned stages;
         uint64_t served_by[SERVERS];
     } walks;

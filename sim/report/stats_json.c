@@ -42,7 +42,15 @@ static void print_walks(FILE *out, const char *indent, const struct counts *c)
     fputs(", \"by_stage\": [", out);
     for (unsigned s = 0; s < c->walks.stages; s++)
         fprintf(out, "%s%" PRIu64, s ? ", " : "", c->walks.by_stage[s]);
-    fprintf(out, "] },%s  \"served_by\": {", indent);
+    fputs("], \"by_level\": [", out);
+    for (unsigned s = 0; s < c->walks.stages; s++)
+        for (unsigned level = 1; level <= LEVELS_MAX; level++)
+            fprintf(out, "%s%" PRIu64,
+                    level > 1 ? ", "
+                    : s       ? "], ["
+                              : "[",
+                    c->walks.by_level[s][level]);
+    fprintf(out, "]] },%s  \"served_by\": {", indent);
     for (unsigned s = 0; s < SERVERS; s++)
         number(out, s ? ", " : " ", server_name((enum server)s), c->walks.served_by[s]);
     fputs(" } },", out);
