@@ -1,8 +1,8 @@
 /* The comparison as columns, one per way. */
 #include <inttypes.h>
-#include <string.h>
 
 #include "sim/report/compare.h"
+#include "sim/report/figures.h"
 
 enum { LABEL = 38, CELL = 13 };
 
@@ -18,15 +18,7 @@ static void cell(FILE *out, const char *text)
 
 static void number_cell(FILE *out, uint64_t n)
 {
-    char plain[40], text[56];
-    size_t length = strlen(decimal(n, plain)), at = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0)
-            text[at++] = ',';
-        text[at++] = plain[i];
-    }
-    text[at] = 0;
-    cell(out, n ? text : "-");
+    cell(out, n ? grouped(n).text : "-");
 }
 
 static void real_cell(FILE *out, double x, const char *unit)
@@ -267,9 +259,8 @@ static void print_requirements(const struct comparison *c, FILE *out)
 
 void comparison_print_table(const struct comparison *c, FILE *out)
 {
-    char plain[40];
-    fprintf(out, "%s: %s accesses, profile %s\n\n", c->title,
-            decimal(c->of[0].stats.total.accesses, plain), c->of[0].stats.profile);
+    fprintf(out, "%s: %" PRIu64 " accesses, profile %s\n\n", c->title,
+            c->of[0].stats.total.accesses, c->of[0].stats.profile);
     label(out, "");
     for (unsigned i = 0; i < c->n; i++)
         cell(out, c->of[i].name);

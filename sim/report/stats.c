@@ -315,16 +315,3 @@ uint64_t stats_exits(const struct counts *c)
         total += c->exits[i];
     return total;
 }
-
-const char *decimal(unsigned __int128 number, char *text)
-{
-    char reversed[40];
-    unsigned n = 0, i = 0;
-    do
-        reversed[n++] = (char)('0' + (unsigned)(number % 10));
-    while (number /= 10);
-    while (n)
-        text[i++] = reversed[--n];
-    text[i] = 0;
-    return text;
-}

@@ -98,7 +98,4 @@ const char *cycle_part_words(enum cycle_part);
 /** The sum of all exits. */
 uint64_t stats_exits(const struct counts *);
 
-/** A 128-bit number in decimal; @p text holds 40 bytes. */
-const char *decimal(unsigned __int128 number, char *text);
-
 #endif

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "sim/report/csv_out.h"
+#include "sim/report/figures.h"
 #include "sim/report/stats.h"
 #include "sim/report/words.h"
 

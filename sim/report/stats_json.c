@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "sim/report/json_out.h"
+#include "sim/report/figures.h"
 #include "sim/report/stats.h"
 
 static void number(FILE *out, const char *before, const char *key, uint64_t n)

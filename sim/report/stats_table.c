@@ -2,48 +2,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "sim/report/figures.h"
 #include "sim/report/stats.h"
 #include "sim/report/words.h"
-
-/* 1234567 as "1,234,567". */
-struct grouped {
-    char text[56];
-};
-
-static struct grouped grouped(unsigned __int128 number)
-{
-    struct grouped g;
-    char plain[40];
-    size_t n = strlen(decimal(number, plain)), at = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0)
-            g.text[at++] = ',';
-        g.text[at++] = plain[i];
-    }
-    g.text[at] = 0;
-    return g;
-}
-
-/* Parts of a whole, "12.34 %", or "-" of nothing. */
-static struct grouped share(uint64_t part, uint64_t whole)
-{
-    struct grouped g = {"-"};
-    if (whole)
-        snprintf(g.text, sizeof g.text, "%.2f %%", 100.0 * (double)part / (double)whole);
-    return g;
-}
-
-static struct grouped bytes(unsigned __int128 n)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    struct grouped g;
-    double scaled = (double)n;
-    unsigned u = 0;
-    for (; scaled >= 1024 && u < 6; u++)
-        scaled /= 1024;
-    snprintf(g.text, sizeof g.text, u ? "%.1f %s" : "%.0f %s", scaled, units[u]);
-    return g;
-}
 
 static void line(FILE *out, const char *label, uint64_t n, const char *unit)
 {
@@ -63,7 +24,7 @@ static void print_caches(FILE *out, const char *heading, const char *second,
         if (!lookups && i && !strcmp(r->name, rows[i - 1].name))
             continue; /* of a page size that nobody used */
         fprintf(out, "  %-16s %-7s %14s %14s %14s %9s\n", r->name, r->page, grouped(lookups).text,
-                grouped(r->hits).text, grouped(r->misses).text, share(r->hits, lookups).text);
+                grouped(r->hits).text, grouped(r->misses).text, percent(r->hits, lookups).text);
     }
 }
 
@@ -91,17 +52,14 @@ static void print_walks(FILE *out, const struct counts *c)
     for (unsigned s = 0; s < SERVERS; s++)
         if (c->walks.served_by[s] || s == SERVED_L1 || s == SERVED_MEMORY)
             fprintf(out, "    %-24s %20s %10s\n", labels[s], grouped(c->walks.served_by[s]).text,
-                    share(c->walks.served_by[s], total).text);
+                    percent(c->walks.served_by[s], total).text);
 }
 
-/* "second_stage_violation" as words. */
-static struct grouped words_of(const char *name)
+static void exit_line(FILE *out, enum exit_reason reason, uint64_t n)
 {
-    struct grouped g;
-    snprintf(g.text, sizeof g.text, "  %s", name);
-    for (char *at = g.text; (at = strchr(at, '_'));)
-        *at = ' ';
-    return g;
+    char label[64];
+    snprintf(label, sizeof label, "  %s", spelled(exit_reason_name(reason)).text);
+    line(out, label, n, "");
 }
 
 static void print_hypervisor(FILE *out, const struct counts *c)
@@ -116,7 +74,7 @@ static void print_hypervisor(FILE *out, const struct counts *c)
     }
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
         if (c->exits[i])
-            line(out, words_of(exit_reason_name((enum exit_reason)i)).text, c->exits[i], "");
+            exit_line(out, (enum exit_reason)i, c->exits[i]);
     fputs("\nThe hypervisor's work\n", out);
     for (unsigned i = 0; i < WORK_COUNT; i++)
         if (c->work[i])
@@ -132,7 +90,7 @@ static void print_cycles(FILE *out, const struct counts *c)
     for (unsigned i = 0; i < CYCLE_PARTS; i++)
         if (c->cycles_by[i])
             fprintf(out, "    %-32s %12s %10s\n", cycle_part_words((enum cycle_part)i),
-                    grouped(c->cycles_by[i]).text, share(c->cycles_by[i], c->cycles).text);
+                    grouped(c->cycles_by[i]).text, percent(c->cycles_by[i], c->cycles).text);
 }
 
 static void print_faults(FILE *out, const struct counts *c)
@@ -154,7 +112,8 @@ static void print_rest(FILE *out, const struct counts *c)
     if (c->tables.guest_bytes) { /* a raw VM's are not counted */
         fputs("\nPage tables\n", out);
         line(out, "the guest's, at their most", c->tables.guest_bytes, "B");
-        fprintf(out, "  %-26s %20s\n", "if they were linear", bytes(c->tables.linear_bytes).text);
+        fprintf(out, "  %-26s %20s\n", "if they were linear",
+                byte_count(c->tables.linear_bytes).text);
     }
     if (!c->has_paging)
         return;

@@ -1,6 +1,7 @@
 /* Statistics: sums that can be checked by hand, and what the writers make of them. */
 #include <cjson/cJSON.h>
 
+#include "sim/report/figures.h"
 #include "tests/sim/run_support.h"
 
 /* Tables at 0x1000, 0x2000, 0x3000, 0x4000; A set everywhere; pages 0 to 3 at 0x5000 on; 2 MiB at
@@ -132,6 +133,20 @@ Test(report, writes_numbers_of_128_bits)
     cr_expect_str_eq(decimal(0, text), "0");
     cr_expect_str_eq(decimal(~(unsigned __int128)0, text),
                      "340282366920938463463374607431768211455");
+}
+
+Test(report, prints_figures_for_people)
+{
+    cr_expect_str_eq(grouped(0).text, "0");
+    cr_expect_str_eq(grouped(999).text, "999");
+    cr_expect_str_eq(grouped(1234567).text, "1,234,567");
+    cr_expect_str_eq(grouped(~(unsigned __int128)0).text,
+                     "340,282,366,920,938,463,463,374,607,431,768,211,455");
+    cr_expect_str_eq(percent(1, 8).text, "12.50 %");
+    cr_expect_str_eq(percent(0, 0).text, "-");
+    cr_expect_str_eq(byte_count(1023).text, "1023 B");
+    cr_expect_str_eq(byte_count(3 << 19).text, "1.5 MiB");
+    cr_expect_str_eq(spelled("second_stage_violation").text, "second stage violation");
 }
 
 static uint64_t number(const cJSON *object, const char *name)
