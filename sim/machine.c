@@ -166,12 +166,15 @@ static struct format guest_format(const struct vm_config *config, const struct p
                           : format_textbook(&config->geometry);
 }
 
+/* However small its guest, a hypervisor in a VM needs frames for tables. */
+enum { MIDDLE_LEAST = 1 << 20 };
+
 /* What is under a VM's physical memory. A hypervisor in a VM has as much to give as its guest. */
 static bool make_spaces(struct vm *vm)
 {
     uint64_t bytes = vm->config->memory;
     vm->below = spaces_below(vm->config->mode);
-    frames_init(&vm->middle, FRAME_BYTES, 2 * bytes);
+    frames_init(&vm->middle, FRAME_BYTES, 2 * bytes < MIDDLE_LEAST ? MIDDLE_LEAST : 2 * bytes);
     for (unsigned depth = 1; depth <= vm->below; depth++, bytes = vm->middle.top)
         if (!p2m_init(&vm->p2m[depth], bytes))
             return false;
