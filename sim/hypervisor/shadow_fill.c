@@ -75,7 +75,7 @@ static struct shadow_key key_of(const struct door *door, const struct want *want
         key.number = want->table[level]->table_ia >> FRAME_SHIFT;
         key.context = shadow_here(door)->context;
         key.rights = want->table[level + 1]->rights & MAY_ALL;
-        key.quadrant = is_two_level(door) ? (uint8_t)(want->gva >> shadow_shift(level + 1) & 1) : 0;
+        key.quadrant = (uint8_t)(is_two_level(door) ? want->gva >> shadow_shift(level + 1) & 1 : 0);
     }
     return key;
 }
