@@ -108,6 +108,8 @@ static void begin_in_guest(struct door *door)
         stage.host_root = true;
     }
     struct registers registers = mmu->registers;
+    struct shadow_vcpu *v = shadow_here(door);
+    memset(v->root, 0, sizeof v->root); /* what becomes of those is not this vCPU's matter now */
     mmu_set_shadow(mmu, &stage, &registers);
 }
 

@@ -64,6 +64,18 @@ modes=nested,shadow,shadow:vtlb,shadow:trace,direct,agile,three-stage,collapsed
 run compare "$SCRATCH/two.json" --modes $modes
 ok "VMs and vCPUs make the same accesses in every mode" exits 0
 
+# PAE: two of the registers' tables, of which agile paging shadows one while the other is written.
+cat >"$SCRATCH/pae.json" <<END
+{ "version": 1, "seed": "0x4b29b97", "machine": { "profile": "zen2", "memory": "512MiB" }, "vms": [
+  { "mode": "nested", "memory": "32MiB", "processes": [] },
+  { "mode": "nested", "memory": "32MiB", "guest": { "paging": "pae", "huge_pages": true },
+    "agile": { "interval": 50 }, "processes": [ { "map": [ { "gva": "0x3fe00000", "size": "4MiB" } ],
+    "workload": { "generator": "zipf", "theta": 0.9, "accesses": 768, "writes": 0.3,
+                  "protect": 0.01 } } ] } ] }
+END
+run compare "$SCRATCH/pae.json" --modes nested,agile
+ok "a root that is written takes no other root along" exits 0
+
 run compare "$SCRATCH/s.json" --modes nested,direct --flip remap
 ok "finds what reverses the verdict" exits 0 "$out" "smallest change that reverses it"
 run compare "$SCRATCH/s.json" --modes nested,direct --flip access
