@@ -89,7 +89,7 @@ ifneq ($(filter demo test asan cov lint bench reproduce fuzz docs,$(MAKECMDGOALS
 endif
 
 .PHONY: demo
-demo: ## installs what it lacks, builds, records a real program, and compares two machines on it
+demo: ## installs what it lacks, builds, records a real program, and compares machines and modes on it
 	$(Q)tools/setup demo
 	+$(Q)$(again) all
 	$(Q)tools/demo $(B)/nestwalk
