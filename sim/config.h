@@ -40,7 +40,7 @@ enum shadow_policy {
 #define DEFAULT_PREFETCH 8
 #define DEFAULT_FLOOD    3
 #define DEFAULT_BATCH    32
-#define DEFAULT_WRITES   2
+#define DEFAULT_WRITES   16
 #define DEFAULT_INTERVAL 100000
 
 struct shadow_config {

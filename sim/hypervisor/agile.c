@@ -10,6 +10,10 @@
  */
 enum { SHADOWED = 1, WRITE = 2, INTERVAL_SHIFT = 16 };
 
+/* Quarters of the writes that turn a table nested, up to which it is shadowed again: fewer, so that
+ * one in between does not go to and fro. */
+enum { CALM = 3 };
+
 static struct agile *agile_of(const struct door *door)
 {
     return &shadow_vm(door)->agile;
@@ -132,8 +136,10 @@ bool agile_must_exit(const struct door *door, uint64_t value)
     const struct shadow *s = shadow_of(door);
     const struct stage *guest = &shadow_here(door)->guest;
     uint64_t gfn = (value & low_bits(52)) >> FRAME_SHIFT;
-    if (guest->format.registers || agile_is_nested(door, gfn, guest->format.levels))
-        return guest->format.registers;
+    if (guest->format.registers || s->n_unsynced)
+        return true;
+    if (agile_is_nested(door, gfn, guest->format.levels))
+        return false;
     return !shadow_next_of(s, gfn, 0);
 }
 
@@ -202,8 +208,9 @@ static void look(struct door *door, gpa_t table, unsigned level)
     if (!vm_holds(door->machine, door->vcpu->vm, table, FRAME_BYTES))
         return; /* the guest's entry leads nowhere */
     bill_work(door, 1, level, WORK_scan, table);
-    if (word >> INTERVAL_SHIFT >= agile_of(door)->interval - 1)
-        return; /* written in the interval that ends, or since */
+    if (word >> INTERVAL_SHIFT >= agile_of(door)->interval - 1 &&
+        (word & low_bits(INTERVAL_SHIFT)) / WRITE > config_of(door)->writes * CALM / 4)
+        return; /* too often in the interval that ends */
     if (!(word & SHADOWED)) {
         set(door, gfn, word | SHADOWED);
         drop_switches(door, gfn);
@@ -242,8 +249,11 @@ static uint64_t look_around(struct door *door)
         a->next = m->accesses + every;
         a->interval++;
         if (can_shadow(door)) {
+            bool direct = door->vcpu->mmu->stage[0].direct;
             look_at_roots(door);
-            shadow_reload(door);
+            shadow_resume(door);
+            if (!direct && !root_is_nested(door))
+                shadow_reload(door);
         }
     }
     return a->next - m->accesses;
@@ -275,9 +285,33 @@ static enum remedy refused(struct door *door, const struct access *access, const
     return REMEDY_FAULT;
 }
 
+/* Whether the shadow of the table that maps an address is behind it. */
+static bool is_behind(const struct door *door, gva_t gva, uint64_t *gfn)
+{
+    const struct shadow *s = shadow_of(door);
+    uint32_t page;
+    unsigned index;
+    if (!s->n_unsynced || !format_canonical(&door->vcpu->mmu->stage[0].format, gva) ||
+        !shadow_locate(door, gva, &page, &index))
+        return false;
+    *gfn = s->page[page].key.number;
+    return s->page[page].unsynced;
+}
+
+/* The processor does what it can: where no shadow is behind, INVLPG is its own affair. */
 static const char *execute(struct door *door, const struct instruction *i)
 {
-    if (i->name == INSTRUCTION_INVLPG || i->name == INSTRUCTION_INVPCID)
+    uint64_t gfn;
+    if (i->name == INSTRUCTION_INVLPG) {
+        bool behind = is_behind(door, i->gva, &gfn);
+        const char *fault =
+            behind ? technique_shadow.execute(door, i) : technique_native.execute(door, i);
+        if (behind)
+            count_write(door, gfn, true);
+        shadow_resume(door);
+        return fault;
+    }
+    if (i->name == INSTRUCTION_INVPCID && !shadow_of(door)->n_unsynced)
         return technique_native.execute(door, i);
     return technique_shadow.execute(door, i);
 }

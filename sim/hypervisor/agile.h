@@ -6,15 +6,16 @@
  * An entry of a shadow table that leads to a guest's table says so by a bit, and holds the host's
  * address of that table: with s of four levels shadowed a walk reads s + 5 (4 - s) entries.
  *
- * Modelled: the switching bit; a table that is written twice within an interval is walked by the
- * processor from then on, with all below it; one that was not written for an interval is shadowed
- * again, if what leads to it is; a process begins unshadowed. MOV to CR3 exits only where no
- * shadow of the new root is at hand; INVLPG does not, for a shadow that every write is caught for
- * is never behind. Simplified: the hypervisor knows which tables were written, where the paper has
- * it look at dirty bits; where CR0.WP or EFER.NXE is clear, or the guest's entries have 4 bytes,
- * nothing is shadowed, since one set of rules must do for both kinds of tables; a write to a
- * watched table through the guest's own mapping is caught once it was made. Not modelled: the
- * processor setting A and D in the shadow and in the guest's tables at once.
+ * Modelled: the switching bit; a table that makes the hypervisor work so many times within an
+ * interval is walked by the processor from then on, with all below it; one that was written less
+ * often in an interval is shadowed again, if what leads to it is; a process begins unshadowed. The
+ * shadow follows as KVM's does, leaves out of sync; INVLPG exits only for a table that is, MOV to
+ * CR3 where one is or no shadow of the new root is at hand. Simplified: the hypervisor knows how
+ * often tables were written, where the paper has it look at dirty bits; where CR0.WP or EFER.NXE is
+ * clear, or the guest's entries have 4 bytes, nothing is shadowed, since one set of rules must do
+ * for both kinds of tables; a write to a watched table through the guest's own mapping is caught
+ * once it was made. Not modelled: the processor setting A and D in the shadow and in the guest's
+ * tables at once.
  * Source: Gandhi, Hill and Swift, "Agile Paging", ISCA 2016.
  */
 #ifndef SIM_HYPERVISOR_AGILE_H

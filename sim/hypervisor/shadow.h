@@ -40,7 +40,7 @@ static inline struct shadow_vcpu *shadow_here(const struct door *door)
 static inline enum shadow_policy shadow_policy(const struct door *door)
 {
     const struct vm_config *config = shadow_vm(door)->config;
-    return config->mode == MODE_AGILE ? SHADOW_TRACE : config->shadow.policy;
+    return config->mode == MODE_AGILE ? SHADOW_KVM : config->shadow.policy;
 }
 
 /** A bit of a context: the guest's entries are of 4 bytes. */

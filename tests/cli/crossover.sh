@@ -35,3 +35,21 @@ ok "few misses: nested, whatever tables do" test "$(winner 0 4MiB) $(winner 0.01
 wrong=$(grep '^| 0' "$page" | awk -F'[|]' '{
     gsub(/ /, ""); if ($6 != ($4 + 0 < $5 + 0 ? "shadow" : "nested")) print }')
 ok "the page names the cheaper one in every row" test -z "$wrong"
+
+# The second table: one program rests, one changes.
+ok "agile costs no more than the better of both in every row of the second table" sh -c "
+    awk -F'[|]' 'NF == 9 && \$2 ~ /^ [0-9]/ { rows++; best = \$4 + 0 < \$5 + 0 ? \$4 + 0 : \$5 + 0
+        if (\$7 + 0 > best) wrong = 1 } END { exit wrong || rows != 15 }' $page"
+remap=/vms/0/processes/1/workload/remap
+run sweep scenarios/crossover-mixed.json --mode shadow,nested,agile --set $remap=0,0.03 \
+    --set $size=16MiB
+ok "its sweep ran" exits 0
+sed 's/"[^"]*"/quoted/g' "$out" |
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "cycles_per_access") at = i; next }
+    { printf "%s %s %.1f\n", $2, $1, $at }' >"$SCRATCH/mixed"
+# mixed REMAP MODE: cycles per access.
+mixed() { awk -v r="$1" -v m="$2" '$1 == r && $2 == m { print $3 }' "$SCRATCH/mixed"; }
+for share in 0 0.03; do
+    ok "its figures at $share are the page's" grep -qF \
+        "| $share | 16 MiB | $(mixed $share shadow) | $(mixed $share nested) |" "$page"
+done
