@@ -46,7 +46,7 @@ run sweep scenarios/crossover-mixed.json --mode shadow,nested,agile --set $remap
 ok "its sweep ran" exits 0
 sed 's/"[^"]*"/quoted/g' "$out" |
     awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "cycles_per_access") at = i; next }
-    { printf "%s %s %.1f\n", $2, $1, $at }' >"$SCRATCH/mixed"
+    { printf "%s %s %.2f\n", $2, $1, $at }' >"$SCRATCH/mixed"
 # mixed REMAP MODE: cycles per access.
 mixed() { awk -v r="$1" -v m="$2" '$1 == r && $2 == m { print $3 }' "$SCRATCH/mixed"; }
 for share in 0 0.03; do
