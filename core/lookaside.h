@@ -41,6 +41,9 @@ static inline uint64_t page_number(const struct format *f, unsigned level, ia_t 
     return (ia & f->ia_mask) >> f->shift[level];
 }
 
+/** Of a structure cache's target: the next table is a shadow table of agile paging. */
+enum { TABLE_DIRECT = LEAF_GLOBAL };
+
 /** Nested TLBs keep the ways of 4 KiB frames, whatever the page of the second stage. */
 enum { NESTED_SHIFT = 12 };
 

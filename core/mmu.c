@@ -53,6 +53,14 @@ void mmu_enter_space(struct mmu *m)
 
 /* ---- state ---- */
 
+/* What was found of entries of a stage's format. */
+static void forget_usual(struct mmu *m, unsigned depth)
+{
+    for (unsigned level = 1; level <= LEVELS_MAX; level++)
+        for (unsigned dirty = 0; dirty < 2; dirty++)
+            m->usual[depth][level][dirty] = (struct likeness){.mask = 0, .bits = 1}; /* like none */
+}
+
 void mmu_init(struct mmu *m, const struct profile *profile, unsigned stages, uint16_t vcpu,
               uint64_t seed)
 {
@@ -70,6 +78,7 @@ void mmu_set_second_stages(struct mmu *m, const struct stage *stages, unsigned n
 {
     memcpy(m->stage + 1, stages, n * sizeof *stages);
     m->stages = n + 1;
+    forget_usual(m, 1);
     m->vpid = vpid;
     mmu_enter_space(m);
 }
@@ -176,9 +185,7 @@ void mmu_work_out(struct mmu *m)
                 m->served[rights][flags] |=
                     (uint8_t)(serves_rights(stage, rights, kind_of(&access)) << op);
             }
-    for (unsigned level = 1; level <= LEVELS_MAX; level++)
-        for (unsigned dirty = 0; dirty < 2; dirty++)
-            m->usual[level][dirty] = (struct likeness){.mask = 0, .bits = 1}; /* like none */
+    forget_usual(m, 0);
     m->keys = false;
     for (unsigned kind = 0; kind < KINDS; kind++)
         m->keys |= stage->deny_key[kind] != 0;

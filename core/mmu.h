@@ -20,6 +20,8 @@
 #include "core/stage.h"
 #include "core/walk.h"
 
+enum { QUICK_STAGES = 2 /**< longer chains are never walked quickly: see quick */ };
+
 enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
 
 /**
@@ -60,7 +62,7 @@ struct mmu {
     unsigned spaces;
     struct space known[SPACES_MAX];
     uint8_t served[32][4]; /**< by MAY_* and LEAF_DIRTY, then access.flags: bit op: served as is */
-    struct likeness usual[LEVELS_MAX + 1][2]; /**< by level, and whether D is set */
+    struct likeness usual[QUICK_STAGES][LEVELS_MAX + 1][2]; /**< by depth, level, and D */
     bool keys; /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;

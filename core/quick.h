@@ -1,8 +1,9 @@
 /**
  * @file
- * What most accesses are, at full speed: to a base page in long mode, without a hypervisor; nobody
- * watches; and a TLB answers, or a walk of entries that are present and allow it, with A (and D, to
- * write) set already.
+ * What most accesses are, at full speed: to a base page in long mode, without a hypervisor or over
+ * EPT or NPT of base pages; nobody watches; and a TLB answers, or a walk of entries that are present
+ * and allow it, with A (and D, to write) set already. Over a hypervisor's tables the walk begins
+ * where structure caches of levels 2 or 3 lead.
  *
  * First everything is looked at, and nothing changed. If it turns out to be another kind of access,
  * it is left to mmu_translate, which starts anew: so only the walk knows refusals, A and D bits,

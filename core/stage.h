@@ -68,4 +68,19 @@ static inline bool stage_allows(const struct stage *stage, unsigned kind, uint32
     return (stage->allow[kind] >> (rights & MAY_ALL) & 1) && !stage_key_denies(stage, kind, rights);
 }
 
+/** What a leaf's rights are worth given the leaf under it: a TLB keeps both as one. */
+static inline uint32_t stage_limits(const struct stage *below, unsigned user, uint32_t rights,
+                                    uint32_t below_rights)
+{
+    if (!below->format.levels)
+        return rights;
+    if (!stage_allows(below, KIND_READ | user, below_rights))
+        rights &= ~(uint32_t)MAY_READ;
+    if (!stage_allows(below, KIND_EXEC | user, below_rights))
+        rights &= ~(uint32_t)MAY_EXEC;
+    if (!stage_allows(below, KIND_WRITE | user, below_rights) || !(below_rights & LEAF_DIRTY))
+        rights &= ~(uint32_t)LEAF_DIRTY; /* a write walks again, and asks the stage below */
+    return rights;
+}
+
 #endif

@@ -13,9 +13,6 @@ struct descent {
     bool direct; /* agile paging: addresses are the host's, until an entry switches */
 };
 
-/* Of a structure cache's target: the next table is a shadow table of agile paging. */
-enum { TABLE_DIRECT = LEAF_GLOBAL };
-
 static bool refuse(struct walk *w, unsigned s, enum refusal_kind kind, unsigned level, ia_t ia,
                    unsigned access, uint64_t entry)
 {
@@ -385,21 +382,6 @@ static void translate_to_itself(ia_t ia, uint8_t shift, struct found *found)
         .hpa = ia, .next = ia, .rights = MAY_ALL | LEAF_DIRTY, .shift = shift, .leaf = WALK_NO_REF};
 }
 
-/* What a leaf's rights are worth given the leaf under it: a TLB keeps both as one. */
-static uint32_t limit_rights(const struct stage *below, unsigned user, uint32_t rights,
-                             uint32_t below_rights)
-{
-    if (!below->format.levels)
-        return rights;
-    if (!stage_allows(below, KIND_READ | user, below_rights))
-        rights &= ~(uint32_t)MAY_READ;
-    if (!stage_allows(below, KIND_EXEC | user, below_rights))
-        rights &= ~(uint32_t)MAY_EXEC;
-    if (!stage_allows(below, KIND_WRITE | user, below_rights) || !(below_rights & LEAF_DIRTY))
-        rights &= ~(uint32_t)LEAF_DIRTY; /* a write walks again, and asks the stage below */
-    return rights;
-}
-
 /* What a stage's output becomes in the stages under it. */
 static bool translate_below(struct walk *w, unsigned s, unsigned kind, struct found *found)
 {
@@ -416,7 +398,7 @@ static bool translate_below(struct walk *w, unsigned s, unsigned kind, struct fo
         w->ref[found->leaf].onward = below.leaf;
     found->hpa = below.hpa;
     found->shift = below.shift < found->shift ? below.shift : found->shift;
-    found->rights = limit_rights(stage, kind & KIND_USER, found->rights, below.rights);
+    found->rights = stage_limits(stage, kind & KIND_USER, found->rights, below.rights);
     return true;
 }
 

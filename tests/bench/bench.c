@@ -68,7 +68,12 @@ static void bare_run(struct bare *b, const struct access *a, size_t n)
 struct bench_row {
     const char *name, *workload;
     double least; /* the ratio that must be reached; 0: none */
+    bool nested;  /* over EPT, and every page has been written before; else native */
 };
+
+/* Whatever a walk might still be refused for, or have to set, is done before. */
+#define WRITE_EVERY_PAGE                                                                           \
+    "{\"generator\":\"sequential\",\"stride\":4096,\"writes\":1,\"accesses\":65536},"
 
 static struct machine *build(const struct bench_row *row, struct scenario *s)
 {
@@ -76,10 +81,11 @@ static struct machine *build(const struct bench_row *row, struct scenario *s)
     struct diagnostics d = {0};
     struct err err = {0};
     snprintf(text, sizeof text,
-             "{\"version\":1,\"machine\":{\"memory\":\"2GiB\"},\"vms\":[{\"mode\":\"native\","
+             "{\"version\":1,\"machine\":{\"memory\":\"2GiB\"},\"vms\":[{\"mode\":\"%s\","
              "\"memory\":\"1GiB\",\"processes\":[{\"map\":[{\"gva\":\"0x400000\","
-             "\"size\":\"256MiB\",\"populate\":\"start\"}],\"workload\":%s}]}]}",
-             row->workload);
+             "\"size\":\"256MiB\",\"populate\":\"start\"}],\"workload\":{\"generator\":\"phases\","
+             "\"phases\":[%s%s]}}]}]}",
+             row->nested ? "nested" : "native", row->nested ? WRITE_EVERY_PAGE : "", row->workload);
     if (!scenario_parse(s, row->name, text, strlen(text), NULL, 0, &d)) {
         diagnostics_print(&d, stderr, false);
         exit(2);
@@ -89,6 +95,8 @@ static struct machine *build(const struct bench_row *row, struct scenario *s)
         fprintf(stderr, "%s\n", err.text);
         exit(2);
     }
+    if (row->nested)
+        machine_run(m, 65536);
     return m;
 }
 
@@ -125,7 +133,8 @@ static bool measure(const struct bench_row *row, struct access *a)
     struct scenario s;
     struct machine *m = build(row, &s);
     struct bare *b = calloc(1, sizeof *b);
-    const struct generator_spec *spec = &s.machine.vms[0].processes[0].phases[0].generator;
+    const struct process_config *process = &s.machine.vms[0].processes[0];
+    const struct generator_spec *spec = &process->phases[process->n_phases - 1].generator;
     struct zipf *zipf =
         spec->pattern == PATTERN_ZIPF ? zipf_new(spec->length / spec->page, spec->theta) : NULL;
     struct generator g;
@@ -146,7 +155,7 @@ static bool measure(const struct bench_row *row, struct access *a)
     free(zipf);
     double ratio = best / bare;
     bool met = ratio >= row->least;
-    printf("%-26s %10.1f M/s %10.1f M/s %8.2f", row->name, best / 1e6, bare / 1e6, ratio);
+    printf("%-28s %10.1f M/s %10.1f M/s %8.2f", row->name, best / 1e6, bare / 1e6, ratio);
     if (row->least > 0)
         printf("   >= %.2f %s", row->least, met ? "yes" : "NO");
     printf("\n");
@@ -247,25 +256,31 @@ static bool measure_memory(const char *path)
     return met;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct bench_row rows[] = {
         {"sequential, 8 bytes",
-         "{\"generator\":\"sequential\",\"stride\":8,\"accesses\":100000000}", 1.0},
+         "{\"generator\":\"sequential\",\"stride\":8,\"accesses\":100000000}", 1.0, false},
         {"sequential, 64 bytes",
-         "{\"generator\":\"sequential\",\"stride\":64,\"accesses\":100000000}", 0},
+         "{\"generator\":\"sequential\",\"stride\":64,\"accesses\":100000000}", 0, false},
         {"uniform over 256 MiB",
-         "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.25},
+         "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.25, false},
+        {"nested, uniform over 256 MiB",
+         "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.12, true},
         {"zipf 0.9 over 256 MiB",
-         "{\"generator\":\"zipf\",\"theta\":0.9,\"writes\":0.3,\"accesses\":100000000}", 0},
-        {"pointer chase, 256 MiB", "{\"generator\":\"pointer-chase\",\"accesses\":100000000}", 0},
+         "{\"generator\":\"zipf\",\"theta\":0.9,\"writes\":0.3,\"accesses\":100000000}", 0, false},
+        {"pointer chase, 256 MiB", "{\"generator\":\"pointer-chase\",\"accesses\":100000000}", 0,
+         false},
     };
     struct access *a = malloc(N * sizeof *a);
     bool met = a != NULL;
-    printf("%-26s %14s %14s %8s\n", "workload", "nestwalk", "yardstick", "ratio");
+    printf("%-28s %14s %14s %8s\n", "workload", "nestwalk", "yardstick", "ratio");
     for (size_t i = 0; a && i < sizeof rows / sizeof *rows; i++)
-        met &= measure(&rows[i], a);
+        if (argc < 2 || strstr(rows[i].name, argv[1]))
+            met &= measure(&rows[i], a);
     free(a);
+    if (argc > 1)
+        return met ? 0 : 1;
     char path[] = "/tmp/nestwalk-bench-XXXXXX";
     int file = mkstemp(path);
     if (file >= 0) {
