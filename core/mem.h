@@ -60,7 +60,8 @@ static inline bool mem_holds(const struct mem *mem, hpa_t at, uint64_t size)
  * The little-endian word of @p size bytes (1, 2, 4 or 8) at @p at, which may not cross a frame.
  * Precondition: mem_holds(mem, at, size). Cost: three dependent loads.
  */
-static inline uint64_t mem_load(const struct mem *mem, hpa_t at, unsigned size)
+static inline __attribute__((always_inline)) uint64_t mem_load(const struct mem *mem, hpa_t at,
+                                                               unsigned size)
 {
     const struct frame *frame =
         mem->region[at >> REGION_SHIFT]->frame[at >> FRAME_SHIFT & (REGION_FRAMES - 1)];
@@ -71,6 +72,15 @@ static inline uint64_t mem_load(const struct mem *mem, hpa_t at, unsigned size)
     else
         memcpy(&value, bytes, size);
     return value;
+}
+
+/** Has the host's caches fetch the byte at @p at, if there is one: a load will come. */
+static inline __attribute__((always_inline)) void mem_foresee(const struct mem *mem, hpa_t at)
+{
+    if (__builtin_expect(at < mem->bytes, 1))
+        __builtin_prefetch(
+            mem->region[at >> REGION_SHIFT]->frame[at >> FRAME_SHIFT & (REGION_FRAMES - 1)]->bytes +
+            (at & (FRAME_BYTES - 1)));
 }
 
 /**

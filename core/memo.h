@@ -87,6 +87,8 @@ enum { MEMO_ROWS = (sizeof(struct memo) + 15) & ~(size_t)15 };
 
 #define MEMO_MISS UINT32_MAX
 
+#define MEMO_INLINE static inline __attribute__((always_inline))
+
 const char *replacement_name(enum replacement);
 
 /** Bytes of a memo of that shape, a multiple of 16; @p targets: whether it remembers any. */
@@ -132,13 +134,11 @@ uint32_t memo_lookup_any(struct memo *, uint64_t tag);
 uint32_t memo_insert_any(struct memo *, uint64_t tag);
 bool memo_access_any(struct memo *, uint64_t tag);
 
-#define MEMO_INLINE static inline __attribute__((always_inline))
-
 /**
  * The mark of a tag, four times over: as a byte it would go to the vector unit by way of memory,
  * and wait there for the store of one byte to reach a load of four.
  */
-static inline uint32_t memo_mark(uint64_t tag)
+MEMO_INLINE uint32_t memo_mark(uint64_t tag)
 {
     return (uint32_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57) * 0x01010101u;
 }

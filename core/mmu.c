@@ -53,12 +53,34 @@ void mmu_enter_space(struct mmu *m)
 
 /* ---- state ---- */
 
+/* Whether an entry serves an access of this kind as it is, its key apart. */
+static bool serves_rights(const struct stage *stage, uint32_t rights, unsigned kind)
+{
+    return stage->allow[kind] >> (rights & MAY_ALL) & 1 &&
+           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
+}
+
 /* What was found of entries of a stage's format. */
 static void forget_usual(struct mmu *m, unsigned depth)
 {
     for (unsigned level = 1; level <= LEVELS_MAX; level++)
         for (unsigned dirty = 0; dirty < 2; dirty++)
             m->usual[depth][level][dirty] = (struct likeness){.mask = 0, .bits = 1}; /* like none */
+}
+
+/* What follows from the rights of the stage below the guest's, if there is one. It has no keys. */
+static void work_out_below(struct mmu *m)
+{
+    const struct stage *below = &m->stage[1];
+    forget_usual(m, 1);
+    memset(m->below_serves, 0, sizeof m->below_serves);
+    for (uint32_t rights = 0; rights < 2 * LEAF_DIRTY; rights++) {
+        for (unsigned kind = 0; kind < 2 * KIND_USER; kind++)
+            m->below_serves[rights] |= (uint8_t)(serves_rights(below, rights, kind) << kind);
+        for (unsigned user = 0; user < 2; user++)
+            m->below_leaves[user][rights] =
+                (uint8_t)stage_limits(below, user * KIND_USER, MAY_ALL | LEAF_DIRTY, rights);
+    }
 }
 
 void mmu_init(struct mmu *m, const struct profile *profile, unsigned stages, uint16_t vcpu,
@@ -78,7 +100,7 @@ void mmu_set_second_stages(struct mmu *m, const struct stage *stages, unsigned n
 {
     memcpy(m->stage + 1, stages, n * sizeof *stages);
     m->stages = n + 1;
-    forget_usual(m, 1);
+    work_out_below(m);
     m->vpid = vpid;
     mmu_enter_space(m);
 }
@@ -166,13 +188,6 @@ void mmu_set_textbook(struct mmu *m, const struct geometry *geometry, uint64_t r
  * watches and no data cache sees the program's own accesses, whose tests then cost nothing.
  */
 #define INLINE static inline __attribute__((always_inline))
-
-/* Whether an entry serves an access of this kind as it is, its key apart. */
-static bool serves_rights(const struct stage *stage, uint32_t rights, unsigned kind)
-{
-    return stage->allow[kind] >> (rights & MAY_ALL) & 1 &&
-           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
-}
 
 void mmu_work_out(struct mmu *m)
 {
@@ -625,8 +640,11 @@ INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, 
         *stop = STOP_REFUSED;
         NOTE_QUIETLY(quiet, &m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
         of->bytes = 0;
-        of->quick = quick && quick_translate(m, bus, x);
+        const enum quick done = quick ? quick_translate(m, bus, x) : QUICK_NOT;
+        of->quick = done != QUICK_NOT;
         if (of->quick) {
+            if (done == QUICK_WALKED && i + QUICK_AHEAD < n)
+                quick_foresee(m, bus, x);
             open_window(of, m, x->gva);
             i++;
             continue;

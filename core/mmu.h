@@ -20,7 +20,10 @@
 #include "core/stage.h"
 #include "core/walk.h"
 
-enum { QUICK_STAGES = 2 /**< longer chains are never walked quickly: see quick */ };
+enum {
+    QUICK_STAGES = 2, /**< longer chains are never walked quickly: see quick */
+    TABLES_SEEN = 256
+};
 
 enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
 
@@ -62,7 +65,13 @@ struct mmu {
     unsigned spaces;
     struct space known[SPACES_MAX];
     uint8_t served[32][4]; /**< by MAY_* and LEAF_DIRTY, then access.flags: bit op: served as is */
+    /** Of the stage below the guest's, by its MAY_* and LEAF_DIRTY: bit kind: served as is; by
+     * whether the access is a user's: what they leave of the rights of a guest's leaf. */
+    uint8_t below_serves[32], below_leaves[2][32];
     struct likeness usual[QUICK_STAGES][LEVELS_MAX + 1][2]; /**< by depth, level, and D */
+    /** Where tables of level 1 were, by depth and number: what may be fetched early, and no more.
+     */
+    hpa_t seen[QUICK_STAGES][TABLES_SEEN];
     bool keys; /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;

@@ -22,7 +22,7 @@ bool quick_may(const struct mmu *m)
         may &= plain_or_none(la, la->tlb[t].place[1].memo);
     for (unsigned depth = 0; depth < m->stages; depth++) {
         may &= is_ordinary(&m->stage[depth]) && m->stage[depth].format.levels >= PAGING_4_LEVEL;
-        may &= plain_or_none(la, la->nested[depth]);
+        may &= plain_or_none(la, la->nested[depth]) && !(depth && m->stage[depth].format.key_shift);
         for (unsigned level = 2; level <= LEVELS_MAX; level++)
             may &= plain_or_none(la, la->structure[depth][level]);
     }
@@ -149,7 +149,7 @@ INLINE bool read_entry(struct mmu *m, const struct mem *mem, unsigned depth, uns
     if (!mem_holds(mem, step->at, ENTRY_BYTES))
         return false;
     uint64_t entry = mem_load(mem, step->at, ENTRY_BYTES);
-    uint64_t dirty = depth ? m->stage[depth].format.dirty : PTE_D;
+    uint64_t dirty = level > 1 ? 0 : depth ? m->stage[depth].format.dirty : PTE_D;
     struct likeness *like = &m->usual[depth][level][(entry & dirty) != 0];
     if (__builtin_expect((entry & like->mask) != like->bits, 0) &&
         !is_usual(&m->stage[depth].format, level, entry, like))
@@ -157,6 +157,12 @@ INLINE bool read_entry(struct mmu *m, const struct mem *mem, unsigned depth, uns
     step->address = entry & ~like->mask;
     step->rights = like->rights & (rights_above | ~(uint32_t)MAY_ALL);
     return true;
+}
+
+/* The number of a table of level 1, as far as tables seen are told apart. */
+INLINE unsigned sight(const struct mmu *m, unsigned depth, ia_t ia)
+{
+    return number_of(m, depth, 2, ia) % TABLES_SEEN;
 }
 
 /* Reads the entry in the table that the step above leads to. */
@@ -221,6 +227,7 @@ INLINE bool walk_from(struct mmu *m, const struct bus *bus, const struct access 
 #pragma GCC unroll 2
     for (unsigned level = first; level; level--)
         use_step(m, bus->llc, level, &step[level], clock);
+    m->seen[GUEST][sight(m, GUEST, a->gva)] = step[2].address;
     leaf->hpa = leaf->next = step[1].address;
     leaf->rights = step[1].rights;
     return true;
@@ -276,16 +283,14 @@ struct way {
 };
 
 /* Whether the leaf of a way allows an access, and is dirty if it writes. */
-INLINE bool way_serves(const struct stage *host, unsigned kind, uint32_t rights)
+INLINE bool way_serves(const struct mmu *m, unsigned kind, uint32_t rights)
 {
-    return stage_allows(host, kind, rights) &&
-           ((kind & KIND_OP) != KIND_WRITE || rights & LEAF_DIRTY);
+    return m->below_serves[rights & (MAY_ALL | LEAF_DIRTY)] >> kind & 1;
 }
 
 INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned kind, struct way *w)
 {
-    const struct stage *host = &m->stage[HOST];
-    if (gpa >> host->format.ia_bits)
+    if (gpa >> m->stage[HOST].format.ia_bits)
         return false;
     w->near = seek_step(m, HOST, gpa, 2, &w->step[2]);
     if (w->near)
@@ -297,14 +302,13 @@ INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned k
         return false;
     w->page = w->step[1].address;
     w->rights = w->step[1].rights;
-    return way_serves(host, kind, w->rights);
+    return way_serves(m, kind, w->rights);
 }
 
 /* Of a table, which the nested TLB may know. */
 INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, struct way *w)
 {
-    const struct stage *host = &m->stage[HOST];
-    unsigned kind = host->table_op | KIND_USER;
+    unsigned kind = m->stage[HOST].table_op | KIND_USER;
     uint32_t offset = m->look.nested[HOST];
     w->known = false;
     w->nested = (struct memo_seat){0};
@@ -320,7 +324,7 @@ INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, s
     w->step[1] = w->step[2] = w->step[3] = (struct step){0};
     w->page = target->hpa;
     w->rights = target->rights;
-    return way_serves(host, kind, w->rights);
+    return way_serves(m, kind, w->rights);
 }
 
 INLINE void use_way(struct mmu *m, struct memo *llc, const struct way *w, cycles_t *clock)
@@ -368,7 +372,7 @@ INLINE uint32_t known_dirty(const struct mmu *m, const struct way *w)
 {
     if (w->known)
         return w->rights & LEAF_DIRTY;
-    return way_serves(&m->stage[HOST], KIND_WRITE | KIND_USER, w->rights) ? LEAF_DIRTY : 0;
+    return way_serves(m, KIND_WRITE | KIND_USER, w->rights) ? LEAF_DIRTY : 0;
 }
 
 INLINE void keep_way_of_table(struct way *w, gpa_t table, uint32_t dirty)
@@ -424,9 +428,13 @@ INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access
         }
     }
     keep_way(&page);
+    m->seen[GUEST][sight(m, GUEST, a->gva)] = table ? table->page : step[2].address;
+    m->seen[HOST][sight(m, HOST, step[1].address)] = page.step[2].address;
     leaf->hpa = page.page;
     leaf->next = step[1].address;
-    leaf->rights = stage_limits(host, user, step[1].rights, page.rights);
+    leaf->rights =
+        step[1].rights & (m->below_leaves[user != 0][page.rights & (MAY_ALL | LEAF_DIRTY)] |
+                          ~(uint32_t)(MAY_ALL | LEAF_DIRTY));
     *clock = took;
     return true;
 }
@@ -463,46 +471,65 @@ INLINE bool walk(struct mmu *m, const struct bus *bus, const struct access *a, s
 
 /* ---- all of it ---- */
 
-bool quick_translate(struct mmu *m, const struct bus *bus, const struct access *a)
+enum quick quick_translate(struct mmu *m, const struct bus *bus, const struct access *a)
 {
     const gva_t gva = a->gva;
     const enum tlb_name l1 = a->op == OP_EXEC ? TLB_L1I : TLB_L1D;
     const uint64_t tag = tag_of(m->space[0], 0, number_of(m, GUEST, 1, gva));
     const uint32_t mark = memo_mark(tag);
+    enum quick done = QUICK_HIT;
     cycles_t clock = 0;
     if (!format_canonical(&m->stage[0].format, gva) ||
         !(m->look.tlb[l1].levels & m->look.tlb[TLB_L2].levels & 1 << 1))
-        return false;
+        return QUICK_NOT;
     struct memo_seat in_l1 = seat_of(m, l1, tag, mark), in_l2 = seat_of(m, TLB_L2, tag, mark);
     if (memo_seek(&in_l1)) {
         if (!serves(m, a, memo_target(&in_l1)->rights))
-            return false;
+            return QUICK_NOT;
         memo_use(&in_l1);
         COUNT(&m->tally, clock, TLB_HIT, 0, 1, l1);
-        return true;
+        return QUICK_HIT;
     }
     if (may_have_other(m, l1, gva))
-        return false;
+        return QUICK_NOT;
     if (memo_seek(&in_l2)) {
         const struct target *target = memo_target(&in_l2);
         if (!serves(m, a, target->rights))
-            return false;
+            return QUICK_NOT;
         memo_use(&in_l2);
         COUNT(&m->tally, clock, TLB_HIT, 0, 1, TLB_L2);
         keep(&in_l1, target->hpa, target->next, target->rights, target->note);
     } else {
         struct leaf leaf;
         if (may_have_other(m, TLB_L2, gva) || !walk(m, bus, a, &leaf, &clock))
-            return false;
+            return QUICK_NOT;
         COUNT(&m->tally, clock, WALK, 0, 0, 0);
         COUNT(&m->tally, clock, TLB_MISS, 0, 1, TLB_L2);
         keep(&in_l1, leaf.hpa, leaf.next, leaf.rights, 1);
+        done = QUICK_WALKED;
         keep(&in_l2, leaf.hpa, leaf.next, leaf.rights, 1);
     }
     COUNT(&m->tally, clock, TLB_MISS, 0, 1, l1);
     COUNT(&m->tally, clock, TLB_L2, 0, 0, 0);
     m->tally.cycles += clock;
-    return true;
+    return done;
+}
+
+/* Where the entry of level 1 for an address is, by where its table was. */
+INLINE hpa_t guess(const struct mmu *m, unsigned depth, ia_t ia)
+{
+    return m->seen[depth][sight(m, depth, ia)] + offset_of(m, depth, 1, ia);
+}
+
+void quick_foresee(const struct mmu *m, const struct bus *bus, const struct access *a)
+{
+    const hpa_t near = guess(m, GUEST, a[QUICK_AHEAD / 2].gva);
+    mem_foresee(bus->mem, guess(m, GUEST, a[QUICK_AHEAD].gva));
+    if (m->stages == 1 || !mem_holds(bus->mem, near, ENTRY_BYTES))
+        return;
+    const gpa_t gpa = mem_load(bus->mem, near, ENTRY_BYTES) & m->stage[GUEST].format.frame[1][1];
+    const hpa_t below = guess(m, HOST, gpa);
+    mem_foresee(bus->mem, below);
 }
 
 struct tlb_hit quick_entry(const struct mmu *m, enum tlb_name name, gva_t gva)

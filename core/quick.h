@@ -1,9 +1,9 @@
 /**
  * @file
  * What most accesses are, at full speed: to a base page in long mode, without a hypervisor or over
- * EPT or NPT of base pages; nobody watches; and a TLB answers, or a walk of entries that are present
- * and allow it, with A (and D, to write) set already. Over a hypervisor's tables the walk begins
- * where structure caches of levels 2 or 3 lead.
+ * EPT or NPT of base pages; nobody watches; and a TLB answers, or a walk of entries that are
+ * present and allow it, with A (and D, to write) set already. Over a hypervisor's tables the walk
+ * begins where structure caches of levels 2 or 3 lead.
  *
  * First everything is looked at, and nothing changed. If it turns out to be another kind of access,
  * it is left to mmu_translate, which starts anew: so only the walk knows refusals, A and D bits,
@@ -18,8 +18,19 @@
 /** Whether accesses may be tried quickly, as registers and caches are; false is right for any. */
 bool quick_may(const struct mmu *);
 
-/** True: done, as mmu_translate would have. False: nothing has changed. After quick_may. */
-bool quick_translate(struct mmu *, const struct bus *, const struct access *);
+/** Whether an access was done as mmu_translate would have; if not, nothing has changed. */
+enum quick { QUICK_NOT, QUICK_HIT, QUICK_WALKED };
+
+/** Tries to do an access quickly. After quick_may. */
+enum quick quick_translate(struct mmu *, const struct bus *, const struct access *);
+
+enum { QUICK_AHEAD = 8 };
+
+/**
+ * Has the host's caches fetch what the accesses up to QUICK_AHEAD after @p a will probably need, if
+ * they walk: another guess is no more than wasted. Changes nothing.
+ */
+void quick_foresee(const struct mmu *, const struct bus *, const struct access *a);
 
 /** The entry of the L1 TLB for a page that quick_translate just did. */
 struct tlb_hit quick_entry(const struct mmu *, enum tlb_name, gva_t);

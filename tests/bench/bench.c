@@ -7,7 +7,7 @@
  * are picked by a mask. Ours is mmu_run on the default machine, skylake-sp, with everything on:
  * walks, A and D, structure and data caches, counters, cycles. Drawing the accesses is timed for
  * neither. Each figure is the best of several groups of alternating rounds, so that other work on
- * the computer disturbs both alike.
+ * the computer disturbs both alike. usage: bench [PART OF A WORKLOAD'S NAME]
  */
 #include <stdio.h>
 #include <stdlib.h>
