@@ -11,6 +11,7 @@ AR := $(if $(lto),gcc-ar,ar)
 CSTD := -std=c11 -D_GNU_SOURCE -DNESTWALK_VERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
 FLAGS.release := -O2 -g $(if $(lto),-flto=auto)
+FLAGS.silent := $(FLAGS.release) -DRECORDING=0
 FLAGS.debug := -O0 -g3
 FLAGS.asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS.cov := -O0 -g --coverage
@@ -137,7 +138,8 @@ $(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libnestwalk.a
 bench: ## accesses per second, beside a yardstick measured in the same run
 	$(Q)tools/setup build
 	+$(Q)$(again) $(B)/bench
-	$(Q)$(B)/bench
+	+$(Q)$(again) CONFIG=silent build/silent/bench
+	$(Q)$(B)/bench --beside build/silent/bench
 
 # The rigs of the unit tests, which the invalidation matrix stands on.
 reproduce_src := $(wildcard tests/reproduce/*.c) $(addprefix tests/core/,rig.c nest.c matrix.c)

@@ -7,7 +7,10 @@
  * are picked by a mask. Ours is mmu_run on the default machine, skylake-sp, with everything on:
  * walks, A and D, structure and data caches, counters, cycles. Drawing the accesses is timed for
  * neither. Each figure is the best of several groups of alternating rounds, so that other work on
- * the computer disturbs both alike. usage: bench [PART OF A WORKLOAD'S NAME]
+ * the computer disturbs both alike.
+ *
+ * What recording costs while it is off is seen beside a bench in which it is compiled out.
+ * usage: bench [--beside BENCH | --rate WORKLOAD | PART OF A WORKLOAD'S NAME]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +25,7 @@
 #include "sim/scenario/scenario.h"
 #include "sim/workload/trace.h"
 
-enum { N = 1 << 13, ROUNDS = 64, GROUPS = 12 };
+enum { N = 1 << 13, ROUNDS = 64, GROUPS = 12, TURNS = 16 };
 
 static double now(void)
 {
@@ -128,7 +131,12 @@ static double yardstick(struct bare *b, const struct access *a, size_t n)
     return now() - start;
 }
 
-static bool measure(const struct bench_row *row, struct access *a)
+/* Accesses per second: ours, and what the yardstick does. */
+struct rates {
+    double ours, bare;
+};
+
+static struct rates rates_of(const struct bench_row *row, struct access *a, int groups)
 {
     struct scenario s;
     struct machine *m = build(row, &s);
@@ -139,8 +147,8 @@ static bool measure(const struct bench_row *row, struct access *a)
         spec->pattern == PATTERN_ZIPF ? zipf_new(spec->length / spec->page, spec->theta) : NULL;
     struct generator g;
     generator_init(&g, spec, zipf);
-    double best = 0, bare = 0;
-    for (int group = 0; group < GROUPS; group++) {
+    struct rates best = {0};
+    for (int group = 0; group < groups; group++) {
         double mine = 0, theirs = 0;
         size_t n = 0;
         for (int round = 0; round < ROUNDS; round++) {
@@ -149,19 +157,58 @@ static bool measure(const struct bench_row *row, struct access *a)
             theirs += yardstick(b, a, drawn);
             n += drawn;
         }
-        best = (double)n / mine > best ? (double)n / mine : best;
-        bare = (double)n / theirs > bare ? (double)n / theirs : bare;
+        best.ours = (double)n / mine > best.ours ? (double)n / mine : best.ours;
+        best.bare = (double)n / theirs > best.bare ? (double)n / theirs : best.bare;
     }
     free(zipf);
-    double ratio = best / bare;
-    bool met = ratio >= row->least;
-    printf("%-28s %10.1f M/s %10.1f M/s %8.2f", row->name, best / 1e6, bare / 1e6, ratio);
-    if (row->least > 0)
-        printf("   >= %.2f %s", row->least, met ? "yes" : "NO");
-    printf("\n");
     free(b);
     machine_free(m);
     scenario_free(&s);
+    return best;
+}
+
+static bool measure(const struct bench_row *row, struct access *a)
+{
+    struct rates rates = rates_of(row, a, GROUPS);
+    double ratio = rates.ours / rates.bare;
+    bool met = ratio >= row->least;
+    printf("%-28s %10.1f M/s %10.1f M/s %8.2f", row->name, rates.ours / 1e6, rates.bare / 1e6,
+           ratio);
+    if (row->least > 0)
+        printf("   >= %.2f %s", row->least, met ? "yes" : "NO");
+    printf("\n");
+    return met;
+}
+
+/* ---- recording ---- */
+
+/* What a bench says of a workload when asked for nothing else. */
+static double rate_by(const char *bench, const struct bench_row *row)
+{
+    char command[512];
+    double rate = 0;
+    snprintf(command, sizeof command, "'%s' --rate '%s'", bench, row->name);
+    FILE *f = popen(command, "r");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%lf", &rate) != 1)
+        rate = 0;
+    return pclose(f) ? 0 : rate;
+}
+
+/* Two benches in turn, the best of each: @p self, and one with recording compiled out. */
+static bool measure_recording(const char *self, const char *silent, const struct bench_row *row)
+{
+    double off = 0, out = 0;
+    for (int turn = 0; turn < TURNS; turn++) {
+        double rate = rate_by(self, row);
+        off = rate > off ? rate : off;
+        rate = rate_by(silent, row);
+        out = rate > out ? rate : out;
+    }
+    bool met = out > 0 && off >= 0.95 * out;
+    printf("recording off, %-28s %.3f of compiled out   >= 0.95 %s\n", row->name,
+           out > 0 ? off / out : 0, met ? "yes" : "NO");
     return met;
 }
 
@@ -256,31 +303,44 @@ static bool measure_memory(const char *path)
     return met;
 }
 
+static const struct bench_row rows[] = {
+    {"sequential, 8 bytes", "{\"generator\":\"sequential\",\"stride\":8,\"accesses\":100000000}",
+     1.0, false},
+    {"sequential, 64 bytes", "{\"generator\":\"sequential\",\"stride\":64,\"accesses\":100000000}",
+     0, false},
+    {"uniform over 256 MiB", "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}",
+     0.25, false},
+    {"nested, uniform over 256 MiB",
+     "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.12, true},
+    {"zipf 0.9 over 256 MiB",
+     "{\"generator\":\"zipf\",\"theta\":0.9,\"writes\":0.3,\"accesses\":100000000}", 0, false},
+    {"pointer chase, 256 MiB", "{\"generator\":\"pointer-chase\",\"accesses\":100000000}", 0,
+     false},
+};
+
 int main(int argc, char **argv)
 {
-    static const struct bench_row rows[] = {
-        {"sequential, 8 bytes",
-         "{\"generator\":\"sequential\",\"stride\":8,\"accesses\":100000000}", 1.0, false},
-        {"sequential, 64 bytes",
-         "{\"generator\":\"sequential\",\"stride\":64,\"accesses\":100000000}", 0, false},
-        {"uniform over 256 MiB",
-         "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.25, false},
-        {"nested, uniform over 256 MiB",
-         "{\"generator\":\"uniform\",\"writes\":0.3,\"accesses\":100000000}", 0.12, true},
-        {"zipf 0.9 over 256 MiB",
-         "{\"generator\":\"zipf\",\"theta\":0.9,\"writes\":0.3,\"accesses\":100000000}", 0, false},
-        {"pointer chase, 256 MiB", "{\"generator\":\"pointer-chase\",\"accesses\":100000000}", 0,
-         false},
-    };
+    const size_t n = sizeof rows / sizeof *rows;
+    const char *option = argc > 2 ? argv[1] : "", *only = argc == 2 ? argv[1] : NULL;
     struct access *a = malloc(N * sizeof *a);
     bool met = a != NULL;
+    if (a && !strcmp(option, "--rate")) {
+        for (size_t i = 0; i < n; i++)
+            if (!strcmp(rows[i].name, argv[2]))
+                printf("%f\n", rates_of(&rows[i], a, 3).ours);
+        free(a);
+        return 0;
+    }
     printf("%-28s %14s %14s %8s\n", "workload", "nestwalk", "yardstick", "ratio");
-    for (size_t i = 0; a && i < sizeof rows / sizeof *rows; i++)
-        if (argc < 2 || strstr(rows[i].name, argv[1]))
+    for (size_t i = 0; a && i < n; i++)
+        if (!only || strstr(rows[i].name, only))
             met &= measure(&rows[i], a);
     free(a);
-    if (argc > 1)
+    if (only)
         return met ? 0 : 1;
+    for (size_t i = 0; i < n && !strcmp(option, "--beside"); i++)
+        if (rows[i].least > 0)
+            met &= measure_recording(argv[0], argv[2], &rows[i]);
     char path[] = "/tmp/nestwalk-bench-XXXXXX";
     int file = mkstemp(path);
     if (file >= 0) {
