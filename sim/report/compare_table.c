@@ -3,6 +3,7 @@
 
 #include "sim/report/compare.h"
 #include "sim/report/figures.h"
+#include "sim/report/fold.h"
 
 enum { LABEL = 38, CELL = 13 };
 
@@ -251,10 +252,12 @@ static void print_requirements(const struct comparison *c, FILE *out)
     fputc('\n', out);
     for (unsigned i = 0; i < c->n; i++)
         if (mode_demand(c->of[i].mode))
-            fprintf(out, "%s changes its guest: %s.\n", c->of[i].name, mode_demand(c->of[i].mode));
-    fputs(
-        "Equivalence is of script outcomes, faults, the guest's tables with A and D, and memory.\n",
-        out);
+            fold_printf(out, 0, "", "%s changes its guest: %s.", c->of[i].name,
+                        mode_demand(c->of[i].mode));
+    fold_print(out, 0, "",
+               "Equivalence is of script outcomes, faults, the guest's tables with A and D, and "
+               "memory. Tables and control are as the run's end left them: a program that ends "
+               "gives its pages back.");
 }
 
 void comparison_print_table(const struct comparison *c, FILE *out)

@@ -2,24 +2,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "sim/report/fold.h"
 #include "sim/report/lines.h"
 #include "sim/report/walk_report.h"
 #include "sim/report/words.h"
 
-enum { CELL = 10, CELLS = LEVELS_MAX + 2, WIDTH = 80 };
-
-/* Goes on at a column; lines that follow begin with @p indent. */
-static void print_wrapped(FILE *out, int column, const char *indent, const char *text)
-{
-    while (*text) {
-        int length = (int)strcspn(text, " ");
-        if (column + 1 + length > WIDTH)
-            column = fprintf(out, "\n%s", indent) - 1;
-        column += fprintf(out, " %.*s", length, text);
-        text += length + (text[length] == ' ');
-    }
-    fputs("\n", out);
-}
+enum { CELL = 10, CELLS = LEVELS_MAX + 2 };
 
 /* ---- the address, cut ---- */
 
@@ -258,7 +246,7 @@ static void print_exit(const struct walk_report *r, FILE *out)
     fprintf(out, ":\n%s\n", walk_report_why(r, text, sizeof text));
     if (exit->has_qualification && *qualification_words(r->second[1].kind, exit->reason,
                                                         exit->qualification, text, sizeof text))
-        print_wrapped(out, fprintf(out, "that is"), "", text);
+        fold_print(out, fprintf(out, "that is"), " ", text);
     fputs("and the hypervisor has no answer\n", out);
 }
 
@@ -417,7 +405,7 @@ struct paragraph {
 static void print_step(void *self, const char *sentence)
 {
     struct paragraph *p = self;
-    print_wrapped(p->out, fprintf(p->out, "%2u.", ++p->n), "   ", sentence);
+    fold_print(p->out, fprintf(p->out, "%2u.", ++p->n), "    ", sentence);
 }
 
 void walk_report_explain(const struct walk_report *r, FILE *out)
