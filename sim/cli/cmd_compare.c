@@ -28,6 +28,40 @@ static int read_ways(const struct cli *cli, struct way *ways, unsigned *n)
     return code;
 }
 
+static unsigned find_native(const struct way *ways, unsigned n)
+{
+    unsigned i = 0;
+    while (i < n && strcmp(ways[i].mode, mode_name(MODE_NATIVE)))
+        i++;
+    return i;
+}
+
+/* Several VMs need a hypervisor: native goes by itself, unless somebody asked for it. */
+static int leave_out_native(const struct cli *cli, const struct subject *s, struct way *ways,
+                            unsigned *n)
+{
+    char rest[CONTENDERS_MAX * sizeof ways->name + 1] = "";
+    unsigned vms, native = find_native(ways, *n), left = 0;
+    if (native == *n || s->is_trace || (vms = subject_vms(s)) < 2)
+        return EXIT_OK;
+    for (unsigned i = 0; i < *n; i++) {
+        if (!strcmp(ways[i].mode, mode_name(MODE_NATIVE)))
+            continue;
+        strcat(left ? strcat(rest, ",") : rest, ways[i].name);
+        ways[left++] = ways[i];
+    }
+    if (cli_has(cli, "modes"))
+        return cli_usage(cli,
+                         "native has no hypervisor, and this scenario has %u VMs: leave native "
+                         "out: --modes %s",
+                         vms, left ? rest : "shadow,nested");
+    *n = left;
+    if (!cli->quiet)
+        fprintf(stderr, "note: native has no hypervisor for %u VMs and is left out: --modes %s\n",
+                vms, rest);
+    return EXIT_OK;
+}
+
 static void print(const struct cli *cli, const struct comparison *c)
 {
     static void (*const all[])(const struct comparison *, FILE *) = {
@@ -88,13 +122,17 @@ static int run(struct cli *cli)
     if (code)
         return code;
     const char *key = cli_value(cli, "flip", NULL);
-    code = key ? compare_flip(cli, &subject, ways, n, key) : compare(cli, &subject, ways, n);
+    if (key)
+        code = compare_flip(cli, &subject, ways, n, key);
+    else if (!(code = leave_out_native(cli, &subject, ways, &n)))
+        code = compare(cli, &subject, ways, n);
     subject_close(&subject);
     return code;
 }
 
 static const struct cli_option options[] = {
-    {"modes", "MODE,...", "which to compare; native,shadow,nested", false},
+    {"modes", "MODE,...", "which to compare; native,shadow,nested (of several VMs shadow,nested)",
+     false},
     {"flip", "KEY", "find the smallest change of one value that reverses the verdict", false},
     {"machine", "PROFILE", "for a trace: a profile's name; skylake-sp", false},
     {"set", "/POINTER=VALUE", "change a value of the scenario first", true},

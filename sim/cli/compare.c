@@ -111,12 +111,10 @@ bool way_named(const char *text, struct way *w)
     return known && mode_named(w->mode) < MODES;
 }
 
-/* The scenario as one way has it. */
-static bool load(const struct cli *cli, const struct subject *s, const struct way *w,
-                 const struct setting *more, unsigned n_more, struct scenario *scenario)
+static bool load(const struct subject *s, const struct way *w, const struct setting *more,
+                 unsigned n_more, struct scenario *scenario, struct diagnostics *diagnostics)
 {
     struct setting settings[SETTINGS];
-    struct diagnostics diagnostics = {0};
     unsigned n = 0;
     settings[n++] = (struct setting){"/vms/*/mode", w->mode};
     if (*w->policy)
@@ -125,16 +123,43 @@ static bool load(const struct cli *cli, const struct subject *s, const struct wa
         settings[n++] = s->settings[i];
     for (unsigned i = 0; i < n_more; i++)
         settings[n++] = more[i];
-    bool good = scenario_parse(scenario, s->path, s->text, s->length, settings, n, &diagnostics);
-    if (!good)
-        diagnostics_print(&diagnostics, stderr, cli->color);
-    diagnostics_free(&diagnostics);
+    bool good = scenario_parse(scenario, s->path, s->text, s->length, settings, n, diagnostics);
     for (unsigned v = 0; good && s->is_trace && v < scenario->machine.n_vms; v++)
         ((struct vm_config *)&scenario->machine.vms[v])->map_on_touch = true;
     return good;
 }
 
+int way_load(const struct cli *cli, const struct subject *s, const struct way *w,
+             const struct setting *more, unsigned n_more, struct scenario *scenario)
+{
+    struct diagnostics diagnostics = {0};
+    bool good = load(s, w, more, n_more, scenario, &diagnostics);
+    if (!good)
+        diagnostics_print(&diagnostics, stderr, cli->color);
+    diagnostics_free(&diagnostics);
+    return good ? EXIT_OK : EXIT_USAGE;
+}
+
+unsigned subject_vms(const struct subject *s)
+{
+    struct diagnostics diagnostics = {0};
+    struct scenario scenario;
+    struct way nested;
+    unsigned n = 0;
+    if (way_named(mode_name(MODE_NESTED), &nested) &&
+        load(s, &nested, NULL, 0, &scenario, &diagnostics)) {
+        n = scenario.machine.n_vms;
+        scenario_free(&scenario);
+    }
+    diagnostics_free(&diagnostics);
+    return n;
+}
+
+/* ---- runs ---- */
+
 struct running {
+    const struct subject *subject;
+    const struct machine *machine;
     uint64_t outcomes, planned;
     struct progress progress;
 };
@@ -152,11 +177,27 @@ static void take_outcome(void *self, unsigned index, const struct script_item *i
         r->outcomes = digest_word(r->outcomes, words[i]);
 }
 
+/* How much of the work is done, 0 to 1; negative: unknown. */
+static double share_done(const struct running *r, uint64_t accesses)
+{
+    const struct machine *m = r->machine;
+    if (r->planned)
+        return (double)accesses / (double)r->planned;
+    if (!r->subject->is_trace || !m->n_vms || !m->vm[0].n_feeds)
+        return -1;
+    const struct feed *feed = &m->vm[0].feeds[0];
+    if (feed->phase >= feed->config->n_phases || !feed->traces[feed->phase])
+        return -1;
+    return feed->traces[feed->phase]->ops->progress(feed->traces[feed->phase]);
+}
+
 static bool take_progress(void *self, uint64_t accesses)
 {
     struct running *r = self;
-    progress_update(&r->progress, accesses,
-                    r->planned ? (double)accesses / (double)r->planned : -1);
+    if (r->subject->whole)
+        progress_update(r->subject->whole, r->subject->n_runs, -1);
+    else
+        progress_update(&r->progress, accesses, share_done(r, accesses));
     return cli_interrupted;
 }
 
@@ -165,6 +206,7 @@ static bool run_machine(const struct cli *cli, const struct scenario *scenario, 
 {
     struct run_hooks hooks = {take_outcome, take_progress, r};
     m->in_turn = true; /* clocks differ by mode, and what is compared must not */
+    r->machine = m;
     r->planned = scenario_planned(scenario);
     progress_start(&r->progress, cli, "accesses");
     bool good = run_foresee(scenario, m, err) && run_scenario(scenario, m, &hooks, err);
@@ -179,10 +221,11 @@ int way_run(const struct cli *cli, const struct subject *s, const struct way *w,
             struct contender *c)
 {
     struct err err = {0};
-    struct running r = {0};
+    struct running r = {.subject = s};
     struct machine *m = NULL;
-    if (!load(cli, s, w, more, n_more, scenario))
-        return EXIT_USAGE;
+    int code = way_load(cli, s, w, more, n_more, scenario);
+    if (code)
+        return code;
     bool good = scenario_runs(scenario, &err) && (m = machine_new(&scenario->machine, &err)) &&
                 run_machine(cli, scenario, m, &r, &err);
     if (good && !contender_take(c, w->name, m, &scenario->machine, s->title, r.outcomes))
@@ -191,5 +234,7 @@ int way_run(const struct cli *cli, const struct subject *s, const struct way *w,
     if (good)
         return EXIT_OK;
     scenario_free(scenario);
+    if (s->whole)
+        progress_end(s->whole);
     return cli_fail(cli, &err);
 }

@@ -18,6 +18,8 @@ struct subject {
     struct setting settings[64]; /**< --set */
     char *owned[64];
     unsigned n;
+    struct progress *whole; /**< of many runs, "runs"; NULL: each run shows its own */
+    unsigned n_runs;        /**< of the whole: so far */
 };
 
 /** A mode, and its policy if one is named. */
@@ -33,6 +35,13 @@ void subject_close(struct subject *);
 /** False: no mode has that name. */
 bool way_named(const char *text, struct way *);
 
+/** VMs of the scenario; 0 where it can't be read, which a run will say. */
+unsigned subject_vms(const struct subject *);
+
+/** The scenario as one way has it. EXIT_OK, or a code after saying what is wrong. */
+int way_load(const struct cli *, const struct subject *, const struct way *,
+             const struct setting *more, unsigned n_more, struct scenario *);
+
 /**
  * Runs the subject one way, with further settings. EXIT_OK, or a code after saying what is wrong.
  * The contender's statistics are the caller's to free, and then the scenario, whose names they
@@ -41,8 +50,9 @@ bool way_named(const char *text, struct way *);
 int way_run(const struct cli *, const struct subject *, const struct way *,
             const struct setting *more, unsigned n_more, struct scenario *, struct contender *);
 
-/** Finds the smallest change of @p key that reverses the verdict, and prints it. */
-int compare_flip(const struct cli *, const struct subject *, const struct way *, unsigned n_ways,
+/** Finds the smallest change of @p key that reverses the verdict, and prints it (JSON: schema
+ * nestwalk/flip/1). */
+int compare_flip(const struct cli *, struct subject *, const struct way *, unsigned n_ways,
                  const char *key);
 
 #endif

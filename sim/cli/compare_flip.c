@@ -8,6 +8,10 @@
 #include <string.h>
 
 #include "sim/cli/compare.h"
+#include "sim/report/csv_out.h"
+#include "sim/report/figures.h"
+#include "sim/report/fold.h"
+#include "sim/report/json_out.h"
 
 /* A value that may be changed: where it stands, and how far it goes. */
 struct knob {
@@ -78,11 +82,10 @@ static bool find_knob(const char *key, const struct machine_config *m, struct kn
 
 struct duel {
     const struct cli *cli;
-    const struct subject *subject;
+    struct subject *subject;
     const struct way *way[2];
     const struct knob *knob;
     int code;
-    unsigned runs;
 };
 
 /* How much the second costs beyond the first, in cycles per access. */
@@ -105,7 +108,7 @@ static double lead(struct duel *d, double value)
         cost[i] = contender_cost(&c);
         stats_fini(&c.stats);
         scenario_free(&scenario);
-        d->runs++;
+        d->subject->n_runs++;
     }
     return cost[1] - cost[0];
 }
@@ -153,55 +156,100 @@ static bool search(struct duel *d, bool up, double *at)
 
 /* ---- telling ---- */
 
-static void print_value(const struct knob *k, double value, FILE *out)
+/* What was found. */
+struct verdict {
+    const char *key;
+    double ahead; /* cycles per access */
+    bool flips;
+    double at;
+};
+
+static struct figure value_of(const struct knob *k, double value)
 {
-    fprintf(out, "%.*f", k->step < 1 ? 6 : 0, value);
+    struct figure f;
+    snprintf(f.text, sizeof f.text, "%.*f", k->step < 1 ? 6 : 0, value);
+    return f;
 }
 
-static int tell(struct duel *d, const char *key, double now)
+static void print_prose(const struct duel *d, const struct verdict *v)
 {
-    double at[2] = {0, 0};
     const struct knob *k = d->knob;
+    fold_printf(stdout, 0, "", "%s is %.3f cycles per access ahead of %s, with %s at %s (%s).",
+                d->way[0]->name, v->ahead, d->way[1]->name, v->key, value_of(k, k->now).text,
+                k->words);
+    if (v->flips)
+        fold_printf(stdout, 0, "",
+                    "The smallest change that reverses it: %s (%s%s). Found in %u runs.",
+                    value_of(k, v->at).text, v->at > k->now ? "+" : "",
+                    value_of(k, v->at - k->now).text, d->subject->n_runs);
+    else
+        fold_printf(stdout, 0, "", "No value of %s from %s to %s reverses that.", v->key,
+                    value_of(k, k->least).text, value_of(k, k->most).text);
+}
+
+static void print_json(const struct duel *d, const struct verdict *v)
+{
+    const struct knob *k = d->knob;
+    fputs("{ \"schema\": \"nestwalk/flip/1\", \"key\": ", stdout);
+    json_string(stdout, v->key);
+    printf(", \"now\": %s, \"cheaper\": ", value_of(k, k->now).text);
+    json_string(stdout, d->way[0]->name);
+    fputs(", \"dearer\": ", stdout);
+    json_string(stdout, d->way[1]->name);
+    printf(",\n  \"ahead\": %.6f, \"flips_at\": %s, \"change\": %s, \"runs\": %u }\n", v->ahead,
+           v->flips ? value_of(k, v->at).text : "null",
+           v->flips ? value_of(k, v->at - k->now).text : "null", d->subject->n_runs);
+}
+
+static void print_csv(const struct duel *d, const struct verdict *v)
+{
+    const struct knob *k = d->knob;
+    puts("key,now,cheaper,dearer,ahead,flips_at,change,runs");
+    csv_field(stdout, v->key);
+    printf(",%s,", value_of(k, k->now).text);
+    csv_field(stdout, d->way[0]->name);
+    putchar(',');
+    csv_field(stdout, d->way[1]->name);
+    printf(",%.6f,%s,%s,%u\n", v->ahead, v->flips ? value_of(k, v->at).text : "",
+           v->flips ? value_of(k, v->at - k->now).text : "", d->subject->n_runs);
+}
+
+/* Looks on both sides and takes what is nearer. */
+static int find(struct duel *d, struct verdict *v)
+{
+    double at[2] = {0, 0}, now = d->knob->now;
     bool found[2];
     for (unsigned up = 0; up < 2; up++)
         found[up] = search(d, up, &at[up]);
-    if (d->code)
-        return d->code;
-    printf("%s is %.3f cycles per access ahead of %s, with %s at ", d->way[0]->name, now,
-           d->way[1]->name, key);
-    print_value(k, k->now, stdout);
-    printf(" (%s).\n", k->words);
-    bool up = found[1] && (!found[0] || at[1] - k->now < k->now - at[0]);
-    if (!found[up]) {
-        printf("No value of %s from ", key);
-        print_value(k, k->least, stdout);
-        fputs(" to ", stdout);
-        print_value(k, k->most, stdout);
-        fputs(" reverses that.\n", stdout);
-        return EXIT_OK;
-    }
-    fputs("The smallest change that reverses it: ", stdout);
-    print_value(k, at[up], stdout);
-    printf(" (%s%.6g). Found in %u runs.\n", up ? "+" : "", at[up] - k->now, d->runs);
-    return EXIT_OK;
+    bool up = found[1] && (!found[0] || at[1] - now < now - at[0]);
+    v->flips = found[up];
+    v->at = at[up];
+    return d->code;
 }
 
-/* The two to be compared: the first two virtualized ones named, cheaper first. */
+static void tell(const struct duel *d, const struct verdict *v)
+{
+    static void (*const all[])(const struct duel *, const struct verdict *) = {
+        [FORMAT_TABLE] = print_prose, [FORMAT_JSON] = print_json, [FORMAT_CSV] = print_csv};
+    all[d->cli->format](d, v);
+}
+
+/* The two to be compared: the first two virtualized ones named that differ. */
 static int pick(struct duel *d, const struct way *ways, unsigned n_ways)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < n_ways && n < 2; i++)
-        if (strcmp(ways[i].mode, mode_name(MODE_NATIVE)))
+        if (strcmp(ways[i].mode, mode_name(MODE_NATIVE)) &&
+            (!n || strcmp(ways[i].name, d->way[0]->name)))
             d->way[n++] = &ways[i];
-    return n == 2 ? EXIT_OK : cli_usage(d->cli, "--flip needs two modes beside native");
+    return n == 2 ? EXIT_OK : cli_usage(d->cli, "--flip needs two different modes beside native");
 }
 
 static int current(const struct cli *cli, const struct subject *s, const struct way *w,
                    const char *key, struct knob *knob)
 {
     struct scenario scenario;
-    struct contender c;
-    int code = way_run(cli, s, w, NULL, 0, &scenario, &c);
+    int code = way_load(cli, s, w, NULL, 0, &scenario);
     if (code)
         return code;
     if (!find_knob(key, &scenario.machine, knob))
@@ -209,28 +257,42 @@ static int current(const struct cli *cli, const struct subject *s, const struct 
                          "--flip knows remap, protect, huge and the prices of a machine (exit, "
                          "violation, memory, ...), not '%s'",
                          key);
-    stats_fini(&c.stats);
     scenario_free(&scenario);
     return code;
 }
 
-int compare_flip(const struct cli *cli, const struct subject *s, const struct way *ways,
-                 unsigned n_ways, const char *key)
+/* Both as they are, so that the cheaper comes first; then the search. */
+static int fight(struct duel *d, struct verdict *v)
+{
+    v->ahead = lead(d, d->knob->now);
+    if (v->ahead < 0) {
+        const struct way *first = d->way[0];
+        d->way[0] = d->way[1];
+        d->way[1] = first;
+        v->ahead = -v->ahead;
+    }
+    return d->code ? d->code : find(d, v);
+}
+
+int compare_flip(const struct cli *cli, struct subject *s, const struct way *ways, unsigned n_ways,
+                 const char *key)
 {
     struct duel d = {.cli = cli, .subject = s};
+    struct verdict v = {.key = key};
     struct knob knob;
+    struct progress progress;
     int code = pick(&d, ways, n_ways);
     if (!code && s->is_trace && (!strcmp(key, "remap") || !strcmp(key, "protect")))
         code = cli_usage(cli, "a trace's updates are its own: --flip %s needs a scenario", key);
     if (code || (code = current(cli, s, d.way[0], key, &knob)))
         return code;
     d.knob = &knob;
-    double now = lead(&d, knob.now);
-    if (now < 0) {
-        const struct way *first = d.way[0];
-        d.way[0] = d.way[1];
-        d.way[1] = first;
-        now = -now;
-    }
-    return d.code ? d.code : tell(&d, key, now);
+    progress_start(&progress, cli, "runs");
+    s->whole = &progress;
+    code = fight(&d, &v);
+    s->whole = NULL;
+    progress_end(&progress);
+    if (!code)
+        tell(&d, &v);
+    return code;
 }

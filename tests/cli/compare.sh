@@ -42,6 +42,12 @@ run compare "$SCRATCH/s.json" --modes native,nested
 ok "says what decides in words" exits 0 "$out" "equivalence" "$out" "not granted" "$out" \
     "a walk reads 24 entries at most"
 run compare "$SCRATCH/s.json" --modes nested,direct
+folded=$(sed -n '/^What a hypervisor/,$p' "$out" | awk 'length > 80')
+ok "words fit 80 columns" test -z "$folded"
+ok "no unit is parted from its number" test -z "$(grep "^ *%" "$out")"
+ok "and go on under their sign" grep -q "^    [a-z]" "$out"
+ok "tables are as the end left them" exits 0 "$out" "Tables and control are as the run's end"
+ok "a verdict of all there are names no others" test -z "$(grep -F "of those with" "$out")"
 ok "a verdict between two" exits 0 "$out" "Verdict: " "$out" "What decides: "
 ok "and that nothing changes tables" exits 0 "$out" '"remap"'
 run compare "$SCRATCH/s.json" --modes nested,direct \
@@ -61,6 +67,13 @@ cat >"$SCRATCH/two.json" <<END
               { "do": "access", "vm": "vm1", "op": "read", "gva": "0x400010" } ] }
 END
 modes=nested,shadow,shadow:vtlb,shadow:trace,direct,agile,three-stage,collapsed
+run compare "$SCRATCH/two.json"
+ok "of several VMs native is left out" exits 0 "$err" "note: native has no hypervisor for 2 VMs" \
+    "$out" "Verdict: "
+run compare "$SCRATCH/two.json" --quiet
+ok "which --quiet doesn't say" test "$code" = 0 -a ! -s "$err"
+run compare "$SCRATCH/two.json" --modes native,shadow,nested
+ok "unless it was asked for" exits 2 "$err" "leave native out: --modes shadow,nested"
 run compare "$SCRATCH/two.json" --modes $modes
 ok "VMs and vCPUs make the same accesses in every mode" exits 0
 
@@ -78,6 +91,30 @@ ok "a root that is written takes no other root along" exits 0
 
 run compare "$SCRATCH/s.json" --modes nested,direct --flip remap
 ok "finds what reverses the verdict" exits 0 "$out" "smallest change that reverses it"
+digits=$(sed -n 's/.*: [0-9]*\.\([0-9]*\) ([-+][0-9]*\.\([0-9]*\)).*/\1 \2/p' "$out")
+ok "the change has the digits of the value" test "${#digits}" = 13
+run compare "$SCRATCH/s.json" --modes nested,direct --flip remap --format csv
+ok "a flip as CSV" exits 0 "$out" "key,now,cheaper,dearer,ahead,flips_at,change,runs" \
+    "$out" "remap,0.000000,direct,nested,"
+ok "is one row" test "$(wc -l <"$out")" = 2
+run compare "$SCRATCH/s.json" --modes nested,direct --flip access --format json
+ok "a flip as JSON, of what nothing reverses" exits 0 "$out" '"schema": "nestwalk/flip/1"' \
+    "$out" '"flips_at": null, "change": null, "runs": '
+if has python3; then
+    python3 -m json.tool "$out" >/dev/null 2>"$err"
+    code=$?
+    ok "which is JSON" exits 0
+fi
+if script -qec true /dev/null >"$out" 2>"$err" </dev/null; then
+    script -qec "'$NESTWALK' compare '$SCRATCH/s.json' --modes shadow,nested --flip memory \
+        --set /vms/0/processes/0/workload/accesses=2000000" /dev/null >"$out" 2>"$err" </dev/null
+    code=$?
+    ok "on a terminal a flip shows its runs" exits 0 "$out" " runs, "
+else
+    skip "on a terminal a flip shows its runs" "no script of util-linux"
+fi
+run compare "$SCRATCH/s.json" --modes nested,nested --flip exit
+ok "a mode is not compared with itself" exits 2 "$err" "two different modes"
 run compare "$SCRATCH/s.json" --modes nested,direct --flip access
 ok "or says that nothing does" exits 0 "$out" "No value of access"
 
@@ -89,9 +126,15 @@ if has python3; then
     ok "and is JSON" exits 0
 fi
 
+run compare "$SCRATCH/s.json" --modes native,nested,direct
+ok "native is not among those of the verdict" exits 0 "$out" "Verdict: of those with a hypervisor, "
+run compare "$SCRATCH/s.json" --modes native,nested \
+    --set /vms/0/processes/0/workload/accesses=40
+ok "nearly as many exits as accesses" exits 0 "$out" "exits per access;"
+
 accesses 3000 >"$SCRATCH/t.lackey"
 run compare "$SCRATCH/t.lackey" --modes native,nested,direct
-ok "a trace is compared too" exits 0 "$out" "3000 accesses" "$out" "the trace holds no guest events"
+ok "a trace is compared too" exits 0 "$out" "3000 accesses" "$out" "(the trace holds no"
 run compare "$SCRATCH/t.lackey" --modes nested,direct --flip remap
 ok "its updates are its own" exits 2 "$err" "needs a scenario"
 
@@ -102,6 +145,6 @@ ok "a policy of a mode without" exits 2 "$err" "'nested:kvm' is no mode"
 run compare "$SCRATCH/s.json" --modes nested,direct --flip nosuch
 ok "an unknown key" exits 2 "$err" "--flip knows"
 run compare "$SCRATCH/s.json" --modes native,nested --flip exit
-ok "a flip needs two to compare" exits 2 "$err" "two modes beside native"
+ok "a flip needs two to compare" exits 2 "$err" "two different modes beside native"
 run compare "$SCRATCH/nosuch.json"
 ok "a file that is not there" exits 2 "$err" "nosuch.json"
