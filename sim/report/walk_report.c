@@ -159,6 +159,36 @@ const char *walk_report_dimension(const struct walk_report *r, const struct walk
     return shadow ? "shadow" : dimension_name(r->stages, line->depth);
 }
 
+const char *walk_report_owner(const struct walk_report *r, unsigned depth)
+{
+    static const char *const two[] = {"the guest", "the host"}, *const three[] = {"L2", "L1", "L0"};
+    return r->stages > 2 ? three[depth] : two[depth];
+}
+
+/* The next line of the first stage above it, or NULL. */
+static const struct walk_line *line_above(const struct walk_report *r, unsigned i)
+{
+    for (unsigned first = i < r->n_tables ? 0 : r->n_tables; i-- > first;)
+        if (!r->line[i].depth)
+            return &r->line[i];
+    return NULL;
+}
+
+bool walk_report_at_host(const struct walk_report *r, unsigned i)
+{
+    const struct walk_line *line = &r->line[i], *above = line_above(r, i);
+    if (line->depth)
+        return false;
+    return line->direct || (above ? above->direct : r->stage[0].host_root);
+}
+
+bool walk_report_switches(const struct walk_report *r, unsigned i)
+{
+    const struct walk_line *line = &r->line[i];
+    return line->direct && !line->leaf && format_present(&r->stage[0].format, line->entry) &&
+           line->entry & r->stage[0].switches;
+}
+
 const char *walk_report_level(const struct walk_report *r, const struct walk_line *line)
 {
     return format_level_name(&r->stage[line->depth].format, line->level);

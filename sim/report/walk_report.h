@@ -120,6 +120,19 @@ unsigned walk_report_page_level(const struct walk_report *);
 /** In which dimension a line lies: "guest", "host", "shadow". */
 const char *walk_report_dimension(const struct walk_report *, const struct walk_line *);
 
+/** A depth's owner in sentences: "the guest", "the host"; of three stages "L2", "L1", "L0". */
+const char *walk_report_owner(const struct walk_report *, unsigned depth);
+
+/**
+ * Agile paging: whether line @p i is of the first stage and stands at an address of the host's, so
+ * that no stage below is asked: in a shadow table, in the guest's table that a shadow leads to, or
+ * in the guest's root where the hypervisor has set the host's address of it.
+ */
+bool walk_report_at_host(const struct walk_report *, unsigned i);
+
+/** Agile paging: whether line @p i is the shadow's entry that leads to a table of the guest's. */
+bool walk_report_switches(const struct walk_report *, unsigned i);
+
 /** The name of a line's table: "PGD". */
 const char *walk_report_level(const struct walk_report *, const struct walk_line *);
 

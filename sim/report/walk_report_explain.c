@@ -105,6 +105,7 @@ static void tell_start(struct telling *t)
     const struct walk_report *r = t->r;
     const struct format *f = &r->stage[0].format;
     const struct event *hit = guest_structure_hit(r);
+    bool shadow = r->shadowed || r->stage[0].direct;
     cycles_t cycles;
     unsigned missed = walk_report_count(r, EVENT_STRUCTURE_MISS, &cycles);
     if (!f->levels || r->tlb_hit || r->attempt.refusal.kind == REFUSED_CANONICAL)
@@ -122,13 +123,13 @@ static void tell_start(struct telling *t)
     } else {
         tell_add(t, "%sThe walk starts at the top: CR3 = 0x%" PRIx64,
                  missed && !r->by_entry ? "The paging-structure caches don't know the way. " : "",
-                 r->shadowed ? r->stage[0].root : r->registers.cr3);
+                 shadow || r->stage[0].host_root ? r->stage[0].root : r->registers.cr3);
         if (f->registers)
             tell_add(t,
                      " said where the %s table was when its 4 entries were loaded into registers.",
                      format_level_name(f, f->levels));
         else
-            tell_add(t, " says that the %s table is at 0x%" PRIx64 ".",
+            tell_add(t, " says that the %s%s table is at 0x%" PRIx64 ".", shadow ? "shadow " : "",
                      format_level_name(f, f->levels), r->stage[0].root);
     }
     tell_end(t);
@@ -159,7 +160,9 @@ static void tell_rights(struct telling *t, const struct format *f, const struct 
 void tell_entry(struct telling *t, const struct walk_line *line)
 {
     const struct format *f = &t->r->stage[0].format;
-    const char *gpa = t->r->stages > 1 ? "gpa " : "";
+    const struct walk_report *r = t->r;
+    const char *space = line->direct ? "the host's " : r->stages > 1 ? "gpa " : "";
+    const char *shadow = line->direct ? "shadow " : "";
     char page[16];
     tell_add(t, " and holds 0x%" PRIx64 ": ", line->entry);
     if (!format_present(f, line->entry)) {
@@ -171,10 +174,16 @@ void tell_entry(struct telling *t, const struct walk_line *line)
     uint64_t to = format_address(f, line->level, line->leaf, line->entry);
     if (line->leaf)
         tell_add(t, "; it maps a page of %s at %s0x%" PRIx64 ".",
-                 format_page_name(f, line->level, page), gpa, to);
+                 format_page_name(f, line->level, page), space, to);
+    else if (walk_report_switches(r, (unsigned)(line - r->line)))
+        tell_add(t,
+                 ". Its switch bit is set: here the shadow ends. The %s table is the guest's own, "
+                 "at the host's 0x%" PRIx64 "; what it holds are guest-physical addresses (gpa), "
+                 "and from there on all is found through the host's tables, as in nested paging.",
+                 format_level_name(f, line->level - 1), to);
     else
-        tell_add(t, "; the %s table is at %s0x%" PRIx64 ".", format_level_name(f, line->level - 1),
-                 gpa, to);
+        tell_add(t, "; the %s%s table is at %s0x%" PRIx64 ".", shadow,
+                 format_level_name(f, line->level - 1), space, to);
 }
 
 const char *tell_server(enum server server)

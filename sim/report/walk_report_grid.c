@@ -100,7 +100,7 @@ static void print_heading(const struct walk_report *r, FILE *out)
 
 /* Which symbols this grid has. */
 struct used {
-    bool served[SERVERS], saved[SAVED_UNREACHED + 1], host, refused, differs;
+    bool served[SERVERS], saved[SAVED_UNREACHED + 1], host, refused, differs, direct, at_host;
 };
 
 static struct used find_used(const struct walk_report *r)
@@ -113,6 +113,8 @@ static struct used find_used(const struct walk_report *r)
         used.host |= line->saver == SAVED_STRUCTURE && line->saver_depth;
         used.refused |= line->refused;
         used.differs |= line->differs;
+        used.direct |= line->direct;
+        used.at_host |= walk_report_at_host(r, i);
     }
     return used;
 }
@@ -143,6 +145,10 @@ static void print_legend(const struct walk_report *r, FILE *out)
         if (used.saved[i])
             fprintf(out, "%s%s\n", savers[i],
                     i == SAVED_STRUCTURE && used.host ? " (h: the host's)" : "");
+    if (used.at_host)
+        fprintf(out, ".  no host walk: %s\n",
+                used.direct ? "a shadow table stands at a host address, and leads to one"
+                            : "the hypervisor has set the root's host address");
     fputs(used.refused ? "! the walk ended there\n" : "", out);
     fputs(used.differs ? "* a cache led elsewhere\n" : "", out);
 }
@@ -179,24 +185,33 @@ static void print_reference(const struct walk_report *r, unsigned i, FILE *out)
             line->read ? cycles : "-", line->refused ? "!" : "", line->differs ? "*" : "");
 }
 
-/* What was read in each dimension, of how much. */
+/* What was read in each dimension, of how much: the shadow's apart, in a place after all stages. */
 static void print_sums(const struct walk_report *r, FILE *out)
 {
-    unsigned read[STAGES_MAX] = {0}, all[STAGES_MAX] = {0}, total = 0;
-    cycles_t cycles[STAGES_MAX] = {0}, sum = 0;
+    unsigned read[STAGES_MAX + 1] = {0}, all[STAGES_MAX + 1] = {0}, total = 0;
+    cycles_t cycles[STAGES_MAX + 1] = {0};
     for (unsigned i = 0; i < r->n_lines; i++) {
         const struct walk_line *line = &r->line[i];
-        all[line->depth]++;
-        read[line->depth] += line->read;
-        cycles[line->depth] += line->cycles;
+        unsigned place = line->direct ? STAGES_MAX : line->depth;
+        all[place]++;
+        read[place] += line->read;
+        cycles[place] += line->cycles;
         total += line->read;
-        sum += line->cycles;
     }
-    fprintf(out, "read: %u of %u", total, r->n_lines);
-    for (unsigned depth = 0; depth < r->stages; depth++)
-        fprintf(out, "%s %s %u of %u, %" PRIu64 " cycles", depth ? ";" : ":",
-                dimension_name(r->stages, depth), read[depth], all[depth], cycles[depth]);
-    fprintf(out, "\n");
+    int column = fprintf(out, "read: %u of %u:", total, r->n_lines);
+    for (unsigned i = 0; i <= r->stages; i++) {
+        unsigned place = i ? i - 1 : STAGES_MAX;
+        char text[100];
+        if (!i && !all[place])
+            continue;
+        int n = snprintf(text, sizeof text, "%s %u of %u, %" PRIu64 " cycles%s",
+                         i ? dimension_name(r->stages, place) : "shadow", read[place], all[place],
+                         cycles[place], i < r->stages ? ";" : "");
+        if (column + 1 + n > 80)
+            column = fprintf(out, "\n ") - 1;
+        column += fprintf(out, " %s", text);
+    }
+    fputs("\n", out);
 }
 
 void walk_report_references(const struct walk_report *r, FILE *out)
@@ -207,9 +222,11 @@ void walk_report_references(const struct walk_report *r, FILE *out)
     for (unsigned i = 0; i < r->n_lines; i++)
         print_reference(r, i, out);
     fprintf(out,
-            "bits: %sP present, W writable, U user, N no execute, A accessed, D dirty,\n"
-            "S large page, G global; - clear, . without a meaning there\n",
-            ept ? "of the guest " : "");
+            "bits: %sP present, W writable, U user, N no execute, A accessed,\n"
+            "D dirty, S large page, G global; - clear, . without a meaning there\n",
+            !ept            ? ""
+            : r->stages > 2 ? "of l2 "
+                            : "of the guest ");
     if (ept)
         fputs("bits of EPT: R W X may be read, written, executed (U: by user code); A, D, S;\n"
               "memory type of a page: wb write-back, uc uncached, wc, wt, wp\n",

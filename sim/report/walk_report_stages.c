@@ -77,18 +77,42 @@ void tell_second_stages(struct telling *t)
                  ". What the processor walks is the hypervisor's shadow of the guest's tables: it "
                  "leads from the program's address to the host's memory at once.",
                  r->registers.cr3);
-    if (r->stages > 1) {
+    else if (r->stage[0].direct)
         tell_add(t,
-                 "%s: the processor can read nothing there before it knows where the host has it. "
-                 "So %sthe data must first be found through the host's own tables. ",
+                 "The guest believes that CR3 is 0x%" PRIx64
+                 ". What the processor walks first is the hypervisor's shadow of the guest's "
+                 "tables: its entries lead to addresses of the host's, which are read as they are. "
+                 "An entry with the switch bit leads to a table of the guest's own. ",
+                 r->registers.cr3);
+    else if (r->stage[0].host_root)
+        tell_add(t,
+                 "The guest believes that CR3 is 0x%" PRIx64
+                 ": that is the gpa of its table. The hypervisor has set the host's address of it, "
+                 "so the table is read there at once. What the guest's tables hold are "
+                 "guest-physical addresses (gpa): each further table and in the end the data must "
+                 "first be found through the host's own tables. ",
+                 r->registers.cr3);
+    else if (r->stages > 1)
+        tell_add(t,
+                 "%s: the processor can read nothing there before it knows where %s has it. So "
+                 "%sthe data must first be found through %s. ",
                  r->stage[0].format.levels
-                     ? "What CR3 and the guest's tables hold are guest-physical addresses (gpa)"
+                     ? r->stages > 2
+                           ? "What CR3 and L2's tables hold are guest-physical addresses (gpa)"
+                           : "What CR3 and the guest's tables hold are guest-physical addresses "
+                             "(gpa)"
                      : "That is an address of the guest's (gpa)",
-                 r->stage[0].format.levels ? "each of the guest's tables and in the end " : "");
+                 walk_report_owner(r, r->stages - 1),
+                 !r->stage[0].format.levels ? ""
+                 : r->stages > 2            ? "each of L2's tables and in the end "
+                                            : "each of the guest's tables and in the end ",
+                 r->stages > 2 ? "L1's tables, and each of those through L0's"
+                               : "the host's own tables");
+    if (r->stages > 1) {
         for (unsigned depth = 1; depth < r->stages; depth++)
-            tell_add(t, "%s = 0x%" PRIx64 " says where the %s's tables begin. ",
+            tell_add(t, "%s = 0x%" PRIx64 " says where %s's tables begin. ",
                      walk_report_is_ept(r, depth) ? "EPTP" : "nCR3", r->second[depth].pointer,
-                     dimension_name(r->stages, depth));
+                     walk_report_owner(r, depth));
         t->text[--t->n] = 0;
     }
     tell_end(t);
@@ -144,24 +168,28 @@ static void tell_way(struct telling *t, const struct group *g)
 {
     const struct walk_report *r = t->r;
     const struct walk_line *saved = first_saved(r, g);
+    const char *host = walk_report_owner(r, r->stages - 1);
     unsigned all = g->end - g->first;
     if (!all)
         return;
     if (saved && saved->saver == SAVED_NESTED && !g->read)
-        tell_add(t,
-                 " The nested TLB knows where the host has it, so references %u to %u are not "
-                 "read",
-                 g->first + 1, g->end);
+        tell_add(t, " The nested TLB knows where %s has it, so references %u to %u are not read",
+                 host, g->first + 1, g->end);
     else if (saved && !saved->saver_depth && !g->read)
-        tell_add(t, " The same cache knows where the host has it");
+        tell_add(t, " The same cache knows where %s has it", host);
+    else if (saved && saved->saver == SAVED_NESTED)
+        tell_add(t, " The nested TLB knows a part of the way; %u of %u references %s", g->read, all,
+                 g->read == 1 ? "remains" : "remain");
     else if (saved)
-        tell_add(t, " The host's %s cache knows a part of the way; %u of %u references %s",
+        tell_add(t, " %s%s's %s cache knows a part of the way; %u of %u references %s",
+                 r->stages > 2 ? "" : "The host",
+                 r->stages > 2 ? walk_report_owner(r, saved->saver_depth) : "",
                  structure_title(saved->saver_level), g->read, all,
                  g->read == 1 ? "remains" : "remain");
     else if (all == 1)
-        tell_add(t, " Where the host has it, reference %u says", g->first + 1);
+        tell_add(t, " Where %s has it, reference %u says", host, g->first + 1);
     else
-        tell_add(t, " Where the host has it, references %u to %u say", g->first + 1, g->end);
+        tell_add(t, " Where %s has it, references %u to %u say", host, g->first + 1, g->end);
     if (g->read) {
         tell_add(t, ": ");
         tell_served(t, g);
@@ -176,11 +204,27 @@ static void tell_guest_entry(struct telling *t, const struct group *g)
     const struct format *f = &r->stage[0].format;
     unsigned shift = f->shift[line->level], width = f->index_bits[line->level];
     uint64_t index = line->ia >> shift & low_bits(width);
-    tell_add(t,
-             "Bits %u to %u of the address are %" PRIu64 ": the guest's %s entry is at gpa "
-             "0x%" PRIx64 " + %" PRIu64 " x %u = 0x%" PRIx64 ".",
-             shift + width - 1, shift, index, walk_report_level(r, line),
-             line->table_ia - index * f->entry_bytes, index, f->entry_bytes, line->table_ia);
+    unsigned i = (unsigned)(line - r->line);
+    bool at_host = walk_report_at_host(r, i);
+    tell_add(t, "Bits %u to %u of the address are %" PRIu64 ": ", shift + width - 1, shift, index);
+    if (line->direct)
+        tell_add(t, "the shadow's");
+    else
+        tell_add(t, "%s's", walk_report_owner(r, 0));
+    if (at_host) {
+        tell_add(t,
+                 " %s entry is at 0x%" PRIx64 " + %" PRIu64 " x %u = 0x%" PRIx64
+                 ", an address of the host's. Reference %u reads it there from %s",
+                 walk_report_level(r, line), line->address - index * f->entry_bytes, index,
+                 f->entry_bytes, line->address, i + 1, tell_server(line->server));
+        tell_cost(t, line->cycles);
+        tell_entry(t, line);
+        tell_end(t);
+        return;
+    }
+    tell_add(t, " %s entry is at gpa 0x%" PRIx64 " + %" PRIu64 " x %u = 0x%" PRIx64 ".",
+             walk_report_level(r, line), line->table_ia - index * f->entry_bytes, index,
+             f->entry_bytes, line->table_ia);
     tell_way(t, g);
     tell_add(t, "%s at 0x%" PRIx64 ". There reference %u reads it from %s",
              g->end > g->first ? "; it is" : " It is", line->address,
@@ -190,23 +234,49 @@ static void tell_guest_entry(struct telling *t, const struct group *g)
     tell_end(t);
 }
 
+/*
+ * Of what is found for the first stage, the line that says most: of three stages, one of the middle
+ * stage, where the walk got to one; those below it are for its entries.
+ */
+static const struct walk_line *sought(const struct walk_report *r, const struct group *g)
+{
+    for (unsigned i = g->first; i < g->end; i++)
+        if (r->line[i].depth == 1)
+            return &r->line[i];
+    return &r->line[g->first];
+}
+
 static void tell_data(struct telling *t, const struct group *g)
 {
     const struct walk_report *r = t->r;
-    const struct walk_line *line = &r->line[g->first];
+    const struct walk_line *line = sought(r, g);
     bool found = r->outcome.kind == OUTCOME_OK;
     if (line->for_level)
-        tell_add(t, "The guest's %s entry is at gpa 0x%" PRIx64 ".",
-                 format_level_name(&r->stage[0].format, line->for_level), line->ia);
+        tell_add(t, "%s's %s entry is at gpa 0x%" PRIx64 ".",
+                 r->stages > 2 ? walk_report_owner(r, line->for_depth) : "The guest",
+                 format_level_name(&r->stage[line->for_depth].format, line->for_level), line->ia);
     else
         tell_add(t,
                  "The page's address and the offset are the data's gpa, 0x%" PRIx64
-                 ": no address of the host's either.",
-                 line->ia);
+                 ": no address of %s's either.",
+                 line->ia, walk_report_owner(r, r->stages - 1));
     tell_way(t, g);
     if (found)
         tell_add(t, "; it is at 0x%" PRIx64, r->outcome.hpa);
     tell_add(t, ".");
+    tell_end(t);
+}
+
+static void tell_direct_data(struct telling *t)
+{
+    const struct walk_report *r = t->r;
+    if (r->outcome.kind != OUTCOME_OK)
+        return;
+    tell_add(t,
+             "No entry on the way had the switch bit: the page's address and the offset are the "
+             "host's address of the data at once, 0x%" PRIx64
+             ". The guest takes it for gpa 0x%" PRIx64 ".",
+             r->outcome.hpa, r->outcome.gpa);
     tell_end(t);
 }
 
@@ -219,6 +289,8 @@ void tell_groups(struct telling *t)
             tell_guest_entry(t, &g);
         else if (!g.guest && g.end > g.first)
             tell_data(t, &g);
+        if (g.guest && g.guest->direct && g.guest->leaf && g.guest->read)
+            tell_direct_data(t);
         i = g.end + (g.guest != NULL);
     }
 }
@@ -248,6 +320,16 @@ static bool dirtied_table(const struct walk_report *r)
     return false;
 }
 
+/* Of the first stage: in whose tables bits were set. */
+static const char *whose_set(const struct walk_report *r)
+{
+    bool shadow = false, own = false;
+    for (unsigned i = 0; i < r->n_lines; i++)
+        if (!r->line[i].depth && r->line[i].set)
+            *(r->line[i].direct ? &shadow : &own) = true;
+    return !shadow ? "guest's" : own ? "shadow's and the guest's" : "shadow's";
+}
+
 static void tell_set_in(struct telling *t, bool guest)
 {
     cycles_t accessed, dirty;
@@ -255,7 +337,10 @@ static void tell_set_in(struct telling *t, bool guest)
     unsigned d = count_at(t->r, EVENT_SET_DIRTY, guest, &dirty);
     if (!a && !d)
         return;
-    tell_add(t, "In the %s tables the processor sets ", guest ? "guest's" : "host's");
+    if (t->r->stages > 2)
+        tell_add(t, "In %s tables the processor sets ", guest ? "L2's" : "L1's and L0's");
+    else
+        tell_add(t, "In the %s tables the processor sets ", guest ? whose_set(t->r) : "host's");
     if (a)
         tell_add(t, "A, \"accessed\", in %u %s%s", a, a == 1 ? "entry" : "entries",
                  d ? " and " : "");
@@ -264,8 +349,10 @@ static void tell_set_in(struct telling *t, bool guest)
     tell_cost(t, accessed + dirty);
     tell_add(t, ".");
     if (!guest && dirtied_table(t->r))
-        tell_add(t, " Where the guest's tables are, too: setting a bit in one is a write, and with "
-                    "A and D in the second stage even reading one counts as a write.");
+        tell_add(t,
+                 " Where %s's tables are, too: setting a bit in one is a write, and with "
+                 "A and D in the second stage even reading one counts as a write.",
+                 walk_report_owner(t->r, 0));
     if (!guest && d && t->r->machine->vm[t->r->item.vm].config->page_log)
         tell_add(t, " Each page that becomes dirty goes into the page-modification log.");
     tell_end(t);
@@ -289,14 +376,19 @@ void tell_kept(struct telling *t)
         tell_end(t);
         return;
     }
-    tell_add(t, "The TLBs keep the page from now on, from the program's address to the host's in "
-                "one step");
+    tell_add(t,
+             "The TLBs keep the page from now on, from the program's address to %s's in one "
+             "step",
+             walk_report_owner(r, r->stages - 1));
     if (r->stage[0].format.levels > 1 && !r->by_entry)
-        tell_add(t, ", and the paging-structure caches the way to it, where the machine has them: "
-                    "those of the guest with the host's address of the next table, those of the "
-                    "host by gpa");
+        tell_add(t,
+                 ", and the paging-structure caches the way to it, where the machine has them: "
+                 "those of %s with %s's address of the next table, those of %s by gpa",
+                 walk_report_owner(r, 0), walk_report_owner(r, r->stages - 1),
+                 r->stages > 2 ? "L1 and L0" : "the host");
     if (r->machine->vcpu[0].mmu->look.nested[1])
-        tell_add(t, "; the nested TLB keeps where the host has the guest's tables");
+        tell_add(t, "; the nested TLB keeps where %s has %s's tables",
+                 walk_report_owner(r, r->stages - 1), walk_report_owner(r, 0));
     tell_add(t, ".");
     tell_end(t);
 }

@@ -7,7 +7,7 @@
 #include "sim/report/walk_report.h"
 #include "sim/report/words.h"
 
-enum { CELL = 10, CELLS = LEVELS_MAX + 2 };
+enum { CELL = 10, CELLS = LEVELS_MAX + 2, LIST_WIDTH = 100 };
 
 /* ---- the address, cut ---- */
 
@@ -153,18 +153,22 @@ static bool set_before(const struct walk_report *r, unsigned i, uint64_t bit)
 }
 
 /* Which entries of a depth one bit was set in, "A in PGD, PUD"; by number where there are many. */
-static void print_bit(const struct walk_report *r, unsigned depth, const char *name, uint64_t bit,
-                      bool *begun, FILE *out)
+static void print_bit(const struct walk_report *r, unsigned depth, bool direct, const char *name,
+                      uint64_t bit, bool *begun, FILE *out)
 {
     const char *between = depth ? " in #" : " in ";
     bool first = true;
     for (unsigned i = 0; i < r->n_lines; i++) {
         const struct walk_line *line = &r->line[i];
-        if (line->depth != depth || !(line->set & bit) || set_before(r, i, bit))
+        if (line->depth != depth || line->direct != direct || !(line->set & bit) ||
+            set_before(r, i, bit))
             continue;
         if (first && !*begun)
-            fprintf(out, "set%s%s: ", r->stages > 1 ? " in the " : "",
-                    r->stages > 1 ? dimension_name(r->stages, depth) : "");
+            fprintf(out, "set%s%s: ",
+                    r->stages > 2   ? " in "
+                    : r->stages > 1 ? " in the "
+                                    : "",
+                    r->stages > 1 ? walk_report_dimension(r, line) : "");
         if (first)
             fprintf(out, "%s%s", *begun ? "; " : "", name);
         if (depth)
@@ -179,10 +183,11 @@ static void print_bit(const struct walk_report *r, unsigned depth, const char *n
 
 static void print_set(const struct walk_report *r, FILE *out)
 {
-    for (unsigned depth = 0; depth < r->stages; depth++) {
+    for (unsigned i = 0; i <= r->stages; i++) {
+        unsigned depth = i ? i - 1 : 0;
         bool begun = false;
-        print_bit(r, depth, "A", r->stage[depth].format.accessed, &begun, out);
-        print_bit(r, depth, "D", r->stage[depth].format.dirty, &begun, out);
+        print_bit(r, depth, !i, "A", r->stage[depth].format.accessed, &begun, out);
+        print_bit(r, depth, !i, "D", r->stage[depth].format.dirty, &begun, out);
         fputs(begun ? "\n" : "", out);
     }
 }
@@ -230,7 +235,8 @@ static void print_found(const struct walk_report *r, FILE *out)
     else
         fprintf(out, "%s address: 0x%" PRIx64 "\n", which, at);
     if (r->stages > 1)
-        fprintf(out, "which the host has at physical address 0x%" PRIx64 "\n", o->hpa);
+        fprintf(out, "which %s has at physical address 0x%" PRIx64 "\n",
+                walk_report_owner(r, r->stages - 1), o->hpa);
     else if (r->below)
         fprintf(out, "which the guest takes for physical address 0x%" PRIx64 "\n", o->gpa);
 }
@@ -289,33 +295,43 @@ static void print_data(const struct walk_report *r, FILE *out)
         fputs("\n", out);
 }
 
-/* One line for each fault and exit; the work that answered an exit on the exit's line. */
-static void print_answered(const struct walk_report *r, const struct event *e, FILE *out)
+/* A fault or an exit, without what answered it. */
+static int name_answered(const struct walk_report *r, const struct event *e, char *text,
+                         size_t room)
 {
     if (e->kind == EVENT_FAULT)
-        fprintf(out, "before: #PF, error code 0x%" PRIx64 " (%s, %s), answered by the guest OS",
-                e->value, refusal_name((enum refusal_kind)e->detail),
-                format_level_name(&r->stage[0].format, e->level));
-    else
-        fprintf(out, "before: exit%s%s, %s at %s 0x%" PRIx64, r->below > 1 ? " to " : "",
-                r->below > 1 ? walk_report_hypervisor(r, e->depth) : "",
-                exit_reason_name((enum exit_reason)e->detail),
-                exit_address_name((enum exit_reason)e->detail), e->address);
+        return snprintf(text, room,
+                        "before: #PF, error code 0x%" PRIx64 " (%s, %s), answered by the guest OS",
+                        e->value, refusal_name((enum refusal_kind)e->detail),
+                        format_level_name(&r->stage[0].format, e->level));
+    return snprintf(text, room, "before: exit%s%s, %s at %s 0x%" PRIx64, r->below > 1 ? " to " : "",
+                    r->below > 1 ? walk_report_hypervisor(r, e->depth) : "",
+                    exit_reason_name((enum exit_reason)e->detail),
+                    exit_address_name((enum exit_reason)e->detail), e->address);
 }
 
+/* Each fault and exit on a line; the work that answered an exit after it, folded if it is long. */
 static void print_handled(const struct walk_report *r, FILE *out)
 {
+    int column = 0;
     for (unsigned i = 0, n; i < r->n_handled; i += n ? n : 1) {
         const struct event *e = &r->handled[i];
+        char text[200];
+        int length;
         if ((n = walk_report_works(r, i))) {
             bool more = i && r->handled[i - 1].kind == EVENT_WORK;
-            fprintf(out, "%s%s", more ? ", " : ": ", work_name((enum work)e->detail));
+            length = snprintf(text, sizeof text, "%s", work_name((enum work)e->detail));
             if (n > 1)
-                fprintf(out, " x %u", n);
+                length += snprintf(text + length, sizeof text - (size_t)length, " x %u", n);
+            column += fprintf(out, more ? "," : ":");
+            if (column + 2 + length > LIST_WIDTH)
+                column = fprintf(out, "\n       ") - 1;
+            column += fprintf(out, " %s", text);
             continue;
         }
         fputs(i ? "\n" : "", out);
-        print_answered(r, e, out);
+        name_answered(r, e, text, sizeof text);
+        column = fprintf(out, "%s", text);
     }
     fputs(r->n_handled ? "\n" : "", out);
     if (r->more_handled)
@@ -332,9 +348,9 @@ static void print_handled(const struct walk_report *r, FILE *out)
 static void print_pointers(const struct walk_report *r, FILE *out)
 {
     for (unsigned depth = 1; depth < r->stages; depth++)
-        fprintf(out, "%s = 0x%" PRIx64 ": the %s's %s table is at %s0x%" PRIx64 "\n",
+        fprintf(out, "%s = 0x%" PRIx64 ": %s's %s table is at %s0x%" PRIx64 "\n",
                 walk_report_is_ept(r, depth) ? "EPTP" : "nCR3", r->second[depth].pointer,
-                dimension_name(r->stages, depth),
+                walk_report_owner(r, depth),
                 format_level_name(&r->stage[depth].format, r->stage[depth].format.levels),
                 depth + 1 < r->stages ? "gpa " : "", r->stage[depth].root);
 }
@@ -350,16 +366,20 @@ static void print_root(const struct walk_report *r, FILE *out)
         return;
     }
     print_address(r, out);
-    fprintf(out, "\nCR3 = 0x%" PRIx64, r->shadowed ? r->stage[0].root : r->registers.cr3);
-    if (r->shadowed)
+    bool shadow = r->shadowed || r->stage[0].direct, at_host = shadow || r->stage[0].host_root;
+    fprintf(out, "\nCR3 = 0x%" PRIx64, at_host ? r->stage[0].root : r->registers.cr3);
+    if (at_host)
         fprintf(out, " (the guest believes 0x%" PRIx64 ")", r->registers.cr3);
-    fprintf(out, ": the %s%s %s at %s0x%" PRIx64 "\n",
-            r->stages > 1 ? "guest's "
-            : r->shadowed ? "shadow "
-                          : "",
-            format_level_name(f, f->levels),
+    fprintf(out, ": %s%s%s %s at %s0x%" PRIx64 "\n",
+            shadow          ? "the shadow"
+            : r->stages > 1 ? walk_report_owner(r, 0)
+                            : "the",
+            r->stages > 1 && !shadow ? "'s " : " ", format_level_name(f, f->levels),
             f->registers ? "table, loaded into registers, was" : "table is",
-            r->stages > 1 ? "gpa " : "", r->stage[0].root);
+            r->stages > 1 && !at_host ? "gpa "
+            : r->stages > 1           ? "hpa "
+                                      : "",
+            r->stage[0].root);
     if (f->registers) {
         unsigned i = (unsigned)(r->item.access.gva >> f->shift[f->levels] &
                                 low_bits(f->index_bits[f->levels]));

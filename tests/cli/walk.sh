@@ -84,6 +84,17 @@ ok "as CSV: a row of names and 24" test "$(wc -l <"$out")" = 25
 run walk "$guest" --mode three-stage --gva 0x400000 --process b --cold
 ok "three dimensions are listed" exits 0 "$out" "read: 124 of 124" "$out" "make no grid"
 
+run walk "$guest" --mode three-stage --gva 0x400000 --process b --set=/script=[] --explain
+ok "no line of them is wider than 100" test -z "$(awk 'length($0) > 100' "$out")"
+ok "the last of them find the data" exits 0 "$out" "are the data's gpa" \
+    "$out" "before: exit to the L1 hypervisor" "$out" "In L2's tables"
+run walk "$guest" --mode three-stage --gva 0x401000 --process b --set=/machine/profile=zen3 --explain
+ok "what the nested TLB knows of the data's way" exits 0 "$out" "The nested TLB knows a part of the way"
+run walk scenarios/first-steps.json --gva 0x400123 --mode agile \
+    --set /vms/0/agile/shadow_levels=2 --explain
+ok "agile paging: the shadow and the guest's tables" exits 0 "$out" "(the guest believes 0x1000)" \
+    "$out" "shadow 2 of 2" "$out" ".  no host walk" "$out" "here the shadow ends"
+
 run walk "$guest"
 ok "an address is needed" exits 2 "$err" "'--gva' is missing"
 run walk "$guest" --gva zero

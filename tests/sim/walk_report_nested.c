@@ -372,11 +372,13 @@ Test(walk_report_nested, prints_whatever_happens)
     } machines[] = {{"skylake-sp", "nested", "ept4"}, {"zen3", "nested", "npt4"},
                     {"zen3", "nested", "ept5"},       {"golden-cove", "nested", "npt5"},
                     {"textbook", "nested", "flat"},   {"skylake-sp", "three-stage", "ept4"},
-                    {"zen2", "three-stage", "npt4"},  {"skylake-sp", "collapsed", "ept4"}};
-    for (unsigned i = 0; i < 8 * 6 * 2; i++) {
-        const char *profile = machines[i % 8].profile, *mode = machines[i % 8].mode;
-        struct rig *rig = nested(ACCESS("0x1000"), profile, mode, machines[i % 8].second);
-        struct walk_report *r = walk(rig, gvas[i / 8 % 6], OP_WRITE, i / 48);
+                    {"zen2", "three-stage", "npt4"},  {"skylake-sp", "collapsed", "ept4"},
+                    {"skylake-sp", "agile", "ept4"}};
+    enum { MACHINES = sizeof machines / sizeof *machines };
+    for (unsigned i = 0; i < MACHINES * 6 * 2; i++) {
+        const char *profile = machines[i % MACHINES].profile, *mode = machines[i % MACHINES].mode;
+        struct rig *rig = nested(ACCESS("0x1000"), profile, mode, machines[i % MACHINES].second);
+        struct walk_report *r = walk(rig, gvas[i / MACHINES % 6], OP_WRITE, i / (MACHINES * 6));
         char *table = printed(r, walk_report_table), *steps = printed(r, walk_report_explain);
         char *json = printed(r, json_with_steps), *csv = printed(r, walk_report_csv);
         cr_expect_leq(longest_line(table), 100, "%s", table);
@@ -424,6 +426,94 @@ Test(walk_report_nested, tells_a_shadow_from_the_guests_tables)
     drop(r, rig);
 }
 
+/* Agile paging: the shadow's upper @p levels, the guest's own tables below them. */
+static struct rig *agile(unsigned levels)
+{
+    struct page page;
+    struct err err = {0};
+    page_open(&page);
+    fprintf(
+        page.file,
+        "{\"version\":1,\"machine\":{\"profile\":\"skylake-sp\"},\"vms\":[{\"mode\":\"agile\","
+        "\"agile\":{\"shadow_levels\":%u},\"memory\":\"16MiB\",\"second_stage\":\"ept4\"," TABLES
+        "}],\"script\":[" ACCESS("0x0") "]}",
+        levels);
+    char *json = page_close(&page);
+    struct rig *rig = rig_new(json);
+    cr_assert(run_script(&rig->scenario, rig->machine, NULL, &err), "%s", err.text);
+    free(json);
+    return rig;
+}
+
+static void say_to(void *self, const char *sentence)
+{
+    fprintf(self, "%s\n", sentence);
+}
+
+static void speak(const struct walk_report *r, FILE *out)
+{
+    walk_report_steps(r, say_to, out);
+}
+
+/* The sentences, each on a line. */
+static char *spoken(const struct walk_report *r)
+{
+    return printed(r, speak);
+}
+
+static void expect_all(const char *text, const char *const *parts)
+{
+    for (; *parts; parts++)
+        cr_expect(strstr(text, *parts), "'%s' is not in: %s", *parts, text);
+}
+
+/* The shadow is no table of the guest's, at no gpa; one sentence says where the walk leaves it. */
+Test(walk_report_nested, tells_agile_shadows_from_the_guests_tables)
+{
+    static const struct {
+        unsigned levels, refs;
+        const char *table[6], *steps[7], *never;
+    } cases[] = {
+        {0,
+         20,
+         {" (the guest believes 0x1000): the guest's PGD table is at hpa 0x",
+          ".  no host walk: the hypervisor has set the root's host address\n",
+          "read: 20 of 20: guest 4 of 4"},
+         {"The guest believes that CR3 is 0x1000: that is the gpa of its table.",
+          "the guest's PUD entry is at gpa 0x2000 + 0 x 8", "are the data's gpa, 0x5010"},
+         "hadow"},
+        {2,
+         12,
+         {" (the guest believes 0x1000): the shadow PGD table is at hpa 0x",
+          ".  no host walk: a shadow table stands at a host address",
+          "read: 12 of 12: shadow 2 of 2", "; guest 2 of 2"},
+         {"The guest believes that CR3 is 0x1000. What the processor walks first",
+          "the shadow's PGD entry is at 0x", "the shadow PUD table is at the host's 0x",
+          "Its switch bit is set: here the shadow ends. The PMD table is the guest's own",
+          "the guest's PTE entry is at gpa 0x4000 + 0 x 8", "are the data's gpa, 0x5010"},
+         "the processor can read nothing there"},
+        {4,
+         4,
+         {"the shadow PGD table is at hpa 0x", "read: 4 of 4: shadow 4 of 4"},
+         {"it maps a page of 4KiB at the host's 0x", "No entry on the way had the switch bit",
+          "The guest takes it for gpa 0x5010."},
+         "Its switch bit is set"},
+    };
+    for (unsigned i = 0; i < 3; i++) {
+        struct rig *rig = agile(cases[i].levels);
+        struct walk_report *r = walk(rig, 0x10, OP_READ, true);
+        cr_expect_eq(r->n_lines, cases[i].refs);
+        char *table = printed(r, walk_report_table), *steps = spoken(r);
+        expect_all(table, cases[i].table);
+        expect_all(steps, cases[i].steps);
+        cr_expect_not(strstr(steps, cases[i].never), "%s", steps);
+        cr_expect_leq(longest_line(table), 80, "%s", table);
+        free(table);
+        free(steps);
+        drop(r, rig);
+    }
+}
+
 /* 5 * 5 * 5 - 1. */
 Test(walk_report_nested, lists_124_references_of_three_stages)
 {
@@ -444,6 +534,15 @@ Test(walk_report_nested, lists_124_references_of_three_stages)
     char *table = printed(r, walk_report_table);
     cr_expect(strstr(table, "three dimensions make no grid"), "%s", table);
     cr_expect(strstr(table, "read: 124 of 124: l2 4 of 4"), "%s", table);
+    cr_expect(strstr(table, ": L2's PGD table is at gpa 0x1000\n"), "%s", table);
     free(table);
+    char *steps = spoken(r);
+    cr_expect(strstr(steps, "L2's PTE entry is at gpa 0x4000 + 0 x 8"), "%s", steps);
+    cr_expect(strstr(steps, "are the data's gpa, 0x5010: no address of L0's either. Where L0 has "
+                            "it, references 101 to 124 say"),
+              "%s", steps);
+    cr_expect_not(strstr(steps, "The guest's"), "%s", steps);
+    cr_expect_not(strstr(steps, "the l1"), "%s", steps);
+    free(steps);
     drop(r, rig);
 }
