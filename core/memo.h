@@ -57,7 +57,7 @@ enum { MEMO_GROUP = 16 }; /* marks compared at once; rows are padded to it */
 /**
  * A set of a plain memo: a byte per way, its mark, then the order of use, then a tag per way. Other
  * memos have more marks, and what their policy keeps in place of the order: see memo.c. A mark is 0
- * where invalid, else 0x80 and seven bits of the tag, stirred.
+ * where invalid, else eight bits of the tag, stirred, and 1 for 0.
  */
 struct memo_row {
     uint64_t marks[MEMO_GROUP / 8];
@@ -140,7 +140,8 @@ bool memo_access_any(struct memo *, uint64_t tag);
  */
 MEMO_INLINE uint32_t memo_mark(uint64_t tag)
 {
-    return (uint32_t)(0x80 | tag * UINT64_C(0x9e3779b97f4a7c15) >> 57) * 0x01010101u;
+    uint32_t stirred = (uint32_t)(tag * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+    return (stirred + !stirred) * 0x01010101u;
 }
 
 /** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
