@@ -15,7 +15,7 @@ const struct mode_about *mode_about(enum mode mode)
         [MODE_SHADOW] = {4, 4, "the hypervisor keeps tables from gva to hpa beside the guest's"},
         [MODE_NESTED] = {24, 24, "the processor walks the guest's tables and the hypervisor's"},
         [MODE_DIRECT] = {4, 4, "the guest's own tables hold hpa; the hypervisor makes updates"},
-        [MODE_AGILE] = {4, 24, "shadow above, nested below, by what the guest writes"},
+        [MODE_AGILE] = {4, 20, "shadow above, nested below, by what the guest writes"},
         [MODE_THREE_STAGE] = {124, 124, "a hypervisor in a VM: three dimensions are walked"},
         [MODE_COLLAPSED] = {24, 24, "a hypervisor in a VM, its second stages made into one"},
     };

@@ -32,7 +32,7 @@ ok "every mode of the reference page" test "$(sed -e 1d -e 's/,.*//' "$out" | tr
     "native shadow nested direct agile three-stage collapsed "
 run modes --format json
 ok "modes as JSON" exits 0 "$out" \
-    '"mode": "agile", "walk_references": 24, "walk_references_least": 4, "runs": '
+    '"mode": "agile", "walk_references": 20, "walk_references_least": 4, "runs": '
 
 for name in scenario machine; do
     run schema $name
