@@ -133,62 +133,20 @@ const char *refusal_name(enum refusal_kind kind)
     return names[kind];
 }
 
-const char *exit_reason_name(enum exit_reason reason)
-{
-    static const char *const names[EXIT_REASON_COUNT] = {
-#define X(name, ...) #name,
-        EXIT_REASONS(X)
-#undef X
-    };
-    return names[reason];
-}
+/* What a table says of its entries, by their number. */
+#define TELLS(function, type, COUNT, TABLE, ENTRY)                                                 \
+    const char *function(type which)                                                               \
+    {                                                                                              \
+        static const char *const words[COUNT] = {TABLE(ENTRY)};                                    \
+        return words[which];                                                                       \
+    }
+#define ITS_NAME(name, ...)                      #name,
+#define ITS_HELP(name, help)                     help,
+#define ITS_HELP_BEHIND_PRICE(name, price, help) help,
 
-const char *exit_reason_help(enum exit_reason reason)
-{
-    static const char *const helps[EXIT_REASON_COUNT] = {
-#define X(name, cost, help) help,
-        EXIT_REASONS(X)
-#undef X
-    };
-    return helps[reason];
-}
-
-const char *work_name(enum work work)
-{
-    static const char *const names[WORK_COUNT] = {
-#define X(name, ...) #name,
-        WORKS(X)
-#undef X
-    };
-    return names[work];
-}
-
-const char *work_help(enum work work)
-{
-    static const char *const helps[WORK_COUNT] = {
-#define X(name, cost, help) help,
-        WORKS(X)
-#undef X
-    };
-    return helps[work];
-}
-
-const char *cost_name(enum cost cost)
-{
-    static const char *const names[COST_COUNT] = {
-#define X(key, help) #key,
-        COSTS(X)
-#undef X
-    };
-    return names[cost];
-}
-
-const char *cost_help(enum cost cost)
-{
-    static const char *const helps[COST_COUNT] = {
-#define X(key, help) help,
-        COSTS(X)
-#undef X
-    };
-    return helps[cost];
-}
+TELLS(exit_reason_name, enum exit_reason, EXIT_REASON_COUNT, EXIT_REASONS, ITS_NAME)
+TELLS(exit_reason_help, enum exit_reason, EXIT_REASON_COUNT, EXIT_REASONS, ITS_HELP_BEHIND_PRICE)
+TELLS(work_name, enum work, WORK_COUNT, WORKS, ITS_NAME)
+TELLS(work_help, enum work, WORK_COUNT, WORKS, ITS_HELP_BEHIND_PRICE)
+TELLS(cost_name, enum cost, COST_COUNT, COSTS, ITS_NAME)
+TELLS(cost_help, enum cost, COST_COUNT, COSTS, ITS_HELP)
