@@ -316,17 +316,11 @@ static const char *execute(struct door *door, const struct instruction *i)
     return technique_shadow.execute(door, i);
 }
 
-static uint64_t load(struct door *door, gpa_t gpa, unsigned size)
-{
-    return technique_shadow.load(door, gpa, size);
-}
-
 const struct technique technique_agile = {
     .prepare = prepare,
     .reset = reset,
     .refused = refused,
     .execute = execute,
-    .load = load,
     .store = store,
     .written = written,
     .look_around = look_around,

@@ -128,16 +128,10 @@ static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, u
     return true;
 }
 
-static uint64_t load(struct door *door, gpa_t gpa, unsigned size)
-{
-    return technique_nested.load(door, gpa, size);
-}
-
 const struct technique technique_collapsed = {
     .prepare = prepare,
     .reset = reset,
     .refused = refused,
     .execute = execute,
-    .load = load,
     .store = store,
 };

@@ -124,11 +124,6 @@ static const char *execute(struct door *door, const struct instruction *instruct
     return mmu_execute(door->vcpu->mmu, &bus, instruction);
 }
 
-static uint64_t load(struct door *door, gpa_t at, unsigned size)
-{
-    return mem_load(&door->machine->mem, at, size);
-}
-
 static bool store(struct door *door, gpa_t at, uint64_t value, unsigned size, unsigned level)
 {
     (void)level;
@@ -141,6 +136,5 @@ const struct technique technique_native = {
     .reset = reset,
     .refused = refused,
     .execute = execute,
-    .load = load,
     .store = store,
 };

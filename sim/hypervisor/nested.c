@@ -156,14 +156,6 @@ static const char *execute(struct door *door, const struct instruction *i)
     return technique_native.execute(door, i);
 }
 
-static uint64_t load(struct door *door, gpa_t gpa, unsigned size)
-{
-    hpa_t at;
-    return vm_reach(door->machine, door->vcpu->vm, gpa, &at)
-               ? mem_load(&door->machine->mem, at, size)
-               : 0;
-}
-
 static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, unsigned level)
 {
     hpa_t at;
@@ -179,6 +171,5 @@ const struct technique technique_nested = {
     .reset = reset,
     .refused = refused,
     .execute = execute,
-    .load = load,
     .store = store,
 };

@@ -234,14 +234,6 @@ static enum remedy refused(struct door *door, const struct access *access, const
     return REMEDY_FAULT;
 }
 
-static uint64_t load(struct door *door, gpa_t gpa, unsigned size)
-{
-    hpa_t at;
-    return vm_reach(door->machine, door->vcpu->vm, gpa, &at)
-               ? mem_load(&door->machine->mem, at, size)
-               : 0;
-}
-
 /* The first touch of a frame exits, as an access would: the kernel's own mapping lacks it. */
 static bool provide(struct door *door, gpa_t gpa)
 {
@@ -309,7 +301,6 @@ const struct technique technique_shadow = {
     .reset = reset,
     .refused = refused,
     .execute = execute,
-    .load = load,
     .store = store,
     .written = written,
 };

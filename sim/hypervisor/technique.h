@@ -35,7 +35,7 @@ struct technique {
                            struct refusal *guest, struct vm_exit *exit);
     /** The guest executes an instruction: NULL, or what makes it a #GP. */
     const char *(*execute)(struct door *, const struct instruction *);
-    /** The guest OS reads a word of its memory, or of its table. */
+    /** The guest OS reads a word of its memory, or of its table. NULL: as it stands there. */
     uint64_t (*load)(struct door *, gpa_t, unsigned size);
     /** The guest OS writes a word: of a table of @p level, or of data if 0. False: no memory. */
     bool (*store)(struct door *, gpa_t, uint64_t value, unsigned size, unsigned level);
