@@ -26,10 +26,14 @@ endif
 
 core_src := $(wildcard core/*.c)
 sim_src := $(wildcard sim/*.c sim/*/*.c)
+# KVM's harness needs Linux on x86-64; elsewhere one file says so.
+kvm_here := $(shell $(CC) -dumpmachine 2>/dev/null | grep '^x86_64.*linux')
+kvm_src := $(if $(kvm_here),$(filter-out %/absent.c,$(wildcard sim/backend/kvm/*.c)) sim/backend/kvm/guest.S,\
+	sim/backend/kvm/absent.c)
 cli_src := $(filter sim/cli/%,$(sim_src))
-lib_src := $(core_src) $(filter-out sim/cli/main.c,$(sim_src))
+lib_src := $(core_src) $(filter-out sim/cli/main.c,$(sim_src)) $(kvm_src)
 test_src := $(filter-out tests/fuzz/% tests/bench/% tests/reproduce/%,$(wildcard tests/*.c tests/*/*.c))
-obj = $(patsubst %.c,$(B)/%.o,$(1))
+obj = $(addprefix $(B)/,$(addsuffix .o,$(basename $(1))))
 
 .PHONY: all
 all: $(B)/nestwalk ## build the release into build/release (CONFIG=debug, asan, cov for others)
@@ -44,6 +48,11 @@ FORCE:
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+
+$(B)/%.o: %.S $(B)/flags
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  AS    $<")
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/libcore.a: $(call obj,$(core_src))

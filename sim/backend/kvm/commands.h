@@ -10,21 +10,23 @@
 #define COMMAND_WRITE   2 /* value, size bytes, to gva */
 #define COMMAND_TOUCH   3 /* a write to gva that changes no byte */
 #define COMMAND_EXEC    4 /* executes the one instruction at gva, whatever it is */
-#define COMMAND_STORE   5 /* value, size bytes, to the gpa in gva, through the direct map */
+#define COMMAND_STORE   5 /* value, size bytes, to the gpa in gva, through the direct map; CPL 0 */
 #define COMMAND_INVLPG  6
 #define COMMAND_INVPCID 7 /* type in size, descriptor: pcid in value, gva */
-#define COMMAND_CR3     8
+#define COMMAND_CR3     8 /* value; this and the next three: at CPL 3 a #GP, as everywhere */
 #define COMMAND_CR0     9
 #define COMMAND_CR4     10
 #define COMMAND_EFER    11
 #define COMMAND_PKRU    12 /* from here on accesses are made with this PKRU */
 #define COMMAND_NOP     13
+#define COMMAND_WARM    14 /* the harness's own: every page of the mailbox is touched */
 
-#define COMMAND_AC 1 /* flags: EFLAGS.AC is set around the access */
+#define COMMAND_AC 1 /* flags: EFLAGS.AC is set around the access, if made at CPL 0 */
 
 #define COMMAND_DONE  1 /* status */
 #define COMMAND_FAULT 2
-#define COMMAND_MMIO  3 /* the host noted: no memory there, all ones read; what is written is lost */
+#define COMMAND_MMIO  3 /* the host noted: no memory there, all ones read; what is written is lost \
+                         */
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

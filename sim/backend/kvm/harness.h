@@ -34,7 +34,8 @@ struct harness_config {
     bool follow; /**< first touches and first writes are noted: see touch.h; costs an exit each */
 };
 
-/** What KVM counts of the VM since the last harness_counts_reset, or -1 where it has no such name. */
+/** What KVM counts of the VM since the last harness_counts_reset, or -1 where it has no such name.
+ */
 struct harness_counts {
     int64_t pf_taken, pf_fixed, pf_guest, pf_emulate, pf_spurious, invlpg, exits, irq_exits,
         mmu_recycled, mmu_unsync, mmu_flooded, mmu_pte_write, insn_emulation, pages_4k;
@@ -53,8 +54,8 @@ void harness_free(struct harness *);
 uint8_t *harness_memory(struct harness *);
 
 /** Writes the harness's entry into a top table that no vCPU has used, as a command (the guest's own
- * store), so that a COMMAND_CR3 with it may follow. */
-void harness_adopt(struct harness *, gpa_t root);
+ * store), so that a COMMAND_CR3 with it may follow. False: the mailbox is full, run first. */
+bool harness_adopt(struct harness *, gpa_t root);
 
 /** The next free command of the batch, zeroed; NULL: the mailbox is full, run first. */
 struct command *harness_next(struct harness *);
