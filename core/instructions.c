@@ -74,11 +74,18 @@ uint32_t mmu_error_code(const struct mmu *m, const struct refusal *r)
     bool exec = (r->access & KIND_OP) == KIND_EXEC;
     bool told_apart =
         regs->cr4 & CR4_SMEP || (regs->cr4 & CR4_PAE && regs->efer & EFER_NXE); /* fetches */
-    return (uint32_t)(r->kind != REFUSED_NOT_PRESENT) << 0 |
-           (uint32_t)((r->access & KIND_OP) == KIND_WRITE) << 1 |
-           (uint32_t)((r->access & KIND_USER) != 0) << 2 |
-           (uint32_t)(r->kind == REFUSED_RESERVED) << 3 | (uint32_t)(exec && told_apart) << 4 |
-           (uint32_t)r->key << 5;
+    unsigned bits[] = {
+        r->kind != REFUSED_NOT_PRESENT ? PF_PRESENT : 0,
+        (r->access & KIND_OP) == KIND_WRITE ? PF_WRITE : 0,
+        r->access & KIND_USER ? PF_USER : 0,
+        r->kind == REFUSED_RESERVED ? PF_RESERVED : 0,
+        exec && told_apart ? PF_FETCH : 0,
+        r->key ? PF_KEY : 0,
+    };
+    uint32_t code = 0;
+    for (unsigned i = 0; i < sizeof bits / sizeof *bits; i++)
+        code |= bits[i];
+    return code;
 }
 
 void mmu_page_fault(struct mmu *m, gva_t gva, const struct refusal *r)

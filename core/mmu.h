@@ -146,7 +146,17 @@ size_t mmu_run(struct mmu *, const struct bus *, const struct access *, size_t n
 /** As mmu_translate, but changes, counts and costs nothing, and no cache is asked. */
 bool mmu_peek(const struct mmu *, const struct bus *, gva_t, unsigned kind, struct walk *);
 
-/** The page-fault error code of a refusal at depth 0. SDM vol. 3, 4.7. */
+/** Bits of a page fault's error code. SDM vol. 3, 4.7. */
+enum page_fault {
+    PF_PRESENT = 1 << 0,
+    PF_WRITE = 1 << 1,
+    PF_USER = 1 << 2,
+    PF_RESERVED = 1 << 3,
+    PF_FETCH = 1 << 4,
+    PF_KEY = 1 << 5
+};
+
+/** The page-fault error code of a refusal at depth 0. */
 uint32_t mmu_error_code(const struct mmu *, const struct refusal *);
 
 /** A page fault is delivered for @p gva: counts it, and drops what the manual says. */

@@ -1,12 +1,13 @@
 /* One access, completed: every page it touches translated, every refusal answered. */
 #include "sim/hypervisor/technique.h"
 
+enum { VECTOR_GP = 13, VECTOR_PF = 14 };
 enum { ATTEMPTS = 64 /* beyond: nobody makes progress, which is a bug of ours */ };
 
 static void set_fault(struct outcome *o, const struct mmu *mmu, const struct refusal *r, gva_t gva)
 {
     *o = (struct outcome){.kind = OUTCOME_FAULT,
-                          .vector = r->kind == REFUSED_CANONICAL ? 13 : 14,
+                          .vector = r->kind == REFUSED_CANONICAL ? VECTOR_GP : VECTOR_PF,
                           .cr2 = gva,
                           .level = r->level,
                           .why = r->kind};
@@ -22,18 +23,16 @@ static void set_stop(struct machine *m, struct outcome *o)
     o->words = m->err.text;
 }
 
-/* A fault that is the guest's own. True: its OS has removed the cause. */
-static bool guest_answers(struct door *door, gva_t gva, const struct refusal *r, struct outcome *o)
+/* A fault that is the guest's own, of an access of @p kind. True: its OS has removed the cause. */
+static bool guest_answers(struct door *door, unsigned kind, struct outcome *o)
 {
     struct machine *m = door->machine;
     struct vcpu *v = door->vcpu;
     struct vm *vm = &m->vm[v->vm];
     struct port port = machine_port(door);
-    mmu_page_fault(v->mmu, gva, r);
-    set_fault(o, v->mmu, r, gva);
-    if (vm->config->raw || r->kind == REFUSED_CANONICAL)
+    if (vm->config->raw || o->vector != VECTOR_PF)
         return false;
-    enum answer answer = guest_fault(&vm->guest, &port, (unsigned)v->process, gva, r->access);
+    enum answer answer = guest_fault(&vm->guest, &port, (unsigned)v->process, o->cr2, kind);
     door_settle(door);
     if (answer == ANSWER_STUCK) {
         machine_stop(m, EXIT_NO, "the VM is out of memory: give it more, or let it reclaim");
@@ -57,13 +56,15 @@ static bool emulated(struct walk *w, hpa_t at)
 static bool answer(struct machine *m, struct vcpu *v, const struct access *a, struct walk *w,
                    bool *done, struct outcome *o)
 {
-    const struct technique *technique = technique_of(m->vm[v->vm].config->mode);
+    const struct technique *technique = technique_for(m, v->vm);
     struct door door = {m, v};
     struct refusal guest;
     struct vm_exit exit;
     switch (technique->refused(&door, a, &w->refusal, &guest, &exit)) {
     case REMEDY_FAULT:
-        return guest_answers(&door, a->gva, &guest, o);
+        mmu_page_fault(v->mmu, a->gva, &guest);
+        set_fault(o, v->mmu, &guest, a->gva);
+        return guest_answers(&door, guest.access, o);
     case REMEDY_EXIT:
         *o = (struct outcome){.kind = OUTCOME_EXIT, .exit = exit};
         return false;
@@ -154,4 +155,48 @@ void access_complete(struct machine *m, struct vcpu *v, const struct access *a, 
         NOTE(&v->mmu->tally, ACCESS, 0, 0, a->op, a->gva, a->process);
     complete_pages(m, v, a, begun, w, watcher, pieces, o);
     guest_unpin(&m->vm[v->vm].guest);
+}
+
+/* ---- where the processor is real ---- */
+
+/* What a page fault's error code says of the access: SDM vol. 3, 4.7. */
+static unsigned kind_of_error(uint32_t error)
+{
+    unsigned op = error & PF_FETCH ? KIND_EXEC : error & PF_WRITE ? KIND_WRITE : KIND_READ;
+    return op | (error & PF_USER ? KIND_USER : 0);
+}
+
+/* The fault of one access. True: its cause is gone, and it may be made again. */
+static bool answer_real(struct machine *m, struct vcpu *v, struct outcome *o)
+{
+    return o->kind == OUTCOME_FAULT &&
+           guest_answers(&(struct door){m, v}, kind_of_error(o->error_code), o) && !m->err.code;
+}
+
+void access_on_real(struct machine *m, struct vcpu *v, const struct script_item *item,
+                    struct outcome *o)
+{
+    struct door door = {m, v};
+    unsigned attempt = 0;
+    do
+        m->real->access(m->real, &door, item, o);
+    while (answer_real(m, v, o) && ++attempt < ATTEMPTS);
+    m->accesses++;
+}
+
+size_t access_run_on_real(struct machine *m, struct vcpu *v, const struct access *a, size_t n)
+{
+    struct door door = {m, v};
+    struct outcome o;
+    size_t done = 0;
+    for (unsigned attempt = 0; done < n && !m->err.code; attempt++) {
+        size_t more = m->real->run(m->real, &door, a + done, n - done, &o);
+        attempt = more ? 0 : attempt;
+        done += more;
+        if (o.kind != OUTCOME_FAULT)
+            break;
+        if (!answer_real(m, v, &o) || attempt == ATTEMPTS)
+            done++, attempt = 0;
+    }
+    return done;
 }

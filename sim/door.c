@@ -5,7 +5,7 @@
 
 static const struct technique *technique_here(const struct door *door)
 {
-    return technique_of(door->machine->vm[door->vcpu->vm].config->mode);
+    return technique_for(door->machine, door->vcpu->vm);
 }
 
 const char *door_execute(struct door *door, const struct instruction *instruction)
@@ -59,6 +59,10 @@ static void port_zero(void *self, gpa_t at, uint64_t bytes)
     struct machine *m = door->machine;
     static const uint8_t zeroes[64];
     hpa_t host;
+    if (m->real) {
+        m->real->zero(m->real, at, bytes);
+        return;
+    }
     for (uint64_t done = 0, part; done < bytes; done += part) {
         bool whole = !((at + done) & (FRAME_BYTES - 1)) && bytes - done >= FRAME_BYTES;
         part = whole ? FRAME_BYTES : bytes - done < sizeof zeroes ? bytes - done : sizeof zeroes;

@@ -237,7 +237,7 @@ static bool set_up_raw(struct machine *m, struct vcpu *v, struct err *err)
         mmu_set_textbook(v->mmu, &config->geometry, config->registers.cr3);
         return true;
     }
-    const char *fault = technique_of(config->mode)->reset(&door, &config->registers);
+    const char *fault = technique_for(m, v->vm)->reset(&door, &config->registers);
     return !fault || err_set(err, EXIT_USAGE, "vm %s: registers: %s", config->name, fault);
 }
 
@@ -256,7 +256,7 @@ static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
     struct port port = machine_port(&door);
     if (vm->config->paging) {
         struct registers registers = guest_registers(vm->config, &v->mmu->profile);
-        const char *fault = technique_of(vm->config->mode)->reset(&door, &registers);
+        const char *fault = technique_for(m, v->vm)->reset(&door, &registers);
         if (fault)
             return err_set(err, EXIT_USAGE, "vm %s: %s", vm->config->name, fault);
     } else {
@@ -273,7 +273,7 @@ static bool set_up_built(struct machine *m, struct vcpu *v, struct err *err)
 static bool prepare(struct machine *m, struct err *err)
 {
     for (unsigned v = 0; v < m->n_vms; v++) {
-        const struct technique *technique = technique_of(m->vm[v].config->mode);
+        const struct technique *technique = technique_for(m, v);
         if (!technique)
             return err_set(err, EXIT_USAGE, "vm %s: mode %s can't run in this version",
                            m->vm[v].config->name, mode_name(m->vm[v].config->mode));
@@ -347,10 +347,12 @@ static bool build(struct machine *m, const struct machine_config *config, struct
     return set_up(m, err);
 }
 
-struct machine *machine_new_with(const struct machine_config *config, struct source **traces,
-                                 struct err *err)
+struct machine *machine_new_on(const struct machine_config *config, struct source **traces,
+                               struct real *real, struct err *err)
 {
     struct machine *m = calloc(1, sizeof *m);
+    if (m)
+        m->real = real;
     if (m && build(m, config, traces, err))
         return m;
     if (m && m->err.code)
@@ -359,6 +361,12 @@ struct machine *machine_new_with(const struct machine_config *config, struct sou
         err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
     machine_free(m);
     return NULL;
+}
+
+struct machine *machine_new_with(const struct machine_config *config, struct source **traces,
+                                 struct err *err)
+{
+    return machine_new_on(config, traces, NULL, err);
 }
 
 struct machine *machine_new(const struct machine_config *config, struct err *err)

@@ -83,10 +83,33 @@ struct future {
     struct foresight *recording; /**< while a clone runs ahead: where touches are written down */
 };
 
+struct door;
+struct technique;
+
+/**
+ * A processor with its hypervisor that is real, in place of core's and the techniques': one VM of
+ * one vCPU runs on it, its guest OS being ours behind its port as ever. See sim/backend.
+ */
+struct real {
+    const struct technique *technique; /**< prepare, reset, execute, store */
+    /**
+     * Makes accesses of the process whose tables are loaded, in order, until one faults; returns
+     * how many were made, with OUTCOME_OK, or OUTCOME_FAULT for the one after them. May stop
+     * earlier, having made at least one.
+     */
+    size_t (*run)(struct real *, struct door *, const struct access *, size_t n, struct outcome *);
+    /** Makes the one access of a script item, value and all. */
+    void (*access)(struct real *, struct door *, const struct script_item *, struct outcome *);
+    void (*read)(struct real *, gpa_t, void *bytes, uint64_t n);
+    void (*write)(struct real *, gpa_t, const void *bytes, uint64_t n); /**< never a table */
+    void (*zero)(struct real *, gpa_t, uint64_t bytes); /**< what was never touched stays so */
+};
+
 struct shared; /**< configuration, tables and sources that clones share */
 
 struct machine {
     struct shared *shared;
+    struct real *real; /**< borrowed; NULL: all is modelled, and can be cloned */
     struct mem mem;
     struct host host; /**< whose frames are whose; unused without a hypervisor */
     struct memo *llc; /**< one block; owned; NULL: none */
@@ -113,6 +136,11 @@ struct machine *machine_new(const struct machine_config *, struct err *);
  * opening files; the sources become the machine's. */
 struct machine *machine_new_with(const struct machine_config *, struct source **traces,
                                  struct err *);
+
+/** As machine_new_with, on a real processor and hypervisor, which must outlive the machine. Its
+ * accesses happen there; it has no clone and no walk to look at. */
+struct machine *machine_new_on(const struct machine_config *, struct source **traces, struct real *,
+                               struct err *);
 
 void machine_free(struct machine *);
 

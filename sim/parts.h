@@ -61,6 +61,15 @@ struct pieces {
 void access_complete(struct machine *, struct vcpu *, const struct access *, bool begun,
                      struct walk *w, const struct watcher *, struct pieces *, struct outcome *);
 
+/**
+ * As access_complete, where the processor is real: its faults go to the guest OS, which is asked
+ * by what they say. Value included, as the item has it.
+ */
+void access_on_real(struct machine *, struct vcpu *, const struct script_item *, struct outcome *);
+
+/** Up to @p n accesses of one process on a real processor; returns how many were made. */
+size_t access_run_on_real(struct machine *, struct vcpu *, const struct access *, size_t n);
+
 /** A page was touched while a clone runs ahead, to foresee. False: no memory. */
 bool foresee_touch(struct foresight *, unsigned process, uint64_t page);
 

@@ -144,6 +144,8 @@ static size_t run_accesses(struct machine *m, struct vcpu *v, const struct acces
     struct walk w;
     enum stop stop = STOP_OTHER;
     size_t done = 0;
+    if (m->real)
+        return access_run_on_real(m, v, a, n);
     if (!m->vm[v->vm].config->reclaim) /* page replacement sees each access */
         done = mmu_run(v->mmu, &bus, a, n, a->process, &w, &stop);
     if (stop == STOP_DONE || a[done].op > OP_MODIFY || a[done].process != a->process)
@@ -174,7 +176,7 @@ static size_t run_vcpu(struct machine *m, struct vcpu *v, uint64_t n)
         feed->at += 2;
         return 0;
     }
-    const struct technique *technique = technique_of(vm->config->mode);
+    const struct technique *technique = technique_for(m, v->vm);
     uint64_t left =
         technique->look_around ? technique->look_around(&(struct door){m, v}) : UINT64_MAX;
     n = left < n ? left : n;

@@ -27,7 +27,7 @@ static struct vcpu *vcpu_for(struct machine *m, const struct script_item *item)
 static void write_bytes(struct machine *m, struct vcpu *v, hpa_t at, const uint8_t *bytes,
                         uint64_t n)
 {
-    const struct technique *technique = technique_of(m->vm[v->vm].config->mode);
+    const struct technique *technique = technique_for(m, v->vm);
     mem_write(&m->mem, at, bytes, n);
     if (technique->written)
         technique->written(&(struct door){m, v}, at, n);
@@ -65,6 +65,10 @@ static void do_access(struct machine *m, struct vcpu *v, const struct script_ite
 {
     struct walk w;
     struct pieces pieces;
+    if (m->real) {
+        access_on_real(m, v, item, o);
+        return;
+    }
     access_complete(m, v, &item->access, false, &w, watcher, &pieces, o);
     m->accesses++;
     if (o->kind == OUTCOME_OK)

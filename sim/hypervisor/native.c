@@ -16,6 +16,11 @@ const struct technique *technique_of(enum mode mode)
     return of[mode];
 }
 
+const struct technique *technique_for(const struct machine *m, unsigned vm)
+{
+    return m->real ? m->real->technique : technique_of(m->vm[vm].config->mode);
+}
+
 /* ---- a VM's memory ---- */
 
 /* Through tables given by hand, whatever rights they grant. */
@@ -64,6 +69,10 @@ bool vm_holds(const struct machine *m, unsigned vm, gpa_t gpa, uint64_t bytes)
 void vm_read(const struct machine *m, unsigned vm, gpa_t gpa, void *bytes, uint64_t n)
 {
     uint8_t *to = bytes;
+    if (m->real) {
+        m->real->read(m->real, gpa, bytes, n);
+        return;
+    }
     for (uint64_t done = 0, part; done < n; done += part) {
         gpa_t from = gpa + done;
         uint64_t rest = FRAME_BYTES - (from & (FRAME_BYTES - 1));
@@ -81,6 +90,10 @@ bool vm_write(struct door *door, gpa_t gpa, const void *bytes, uint64_t n)
     struct machine *m = door->machine;
     const uint8_t *from = bytes;
     bool by_hand = m->vm[door->vcpu->vm].config->second_stage_raw.given;
+    if (m->real) {
+        m->real->write(m->real, gpa, bytes, n);
+        return true;
+    }
     for (uint64_t done = 0, part; done < n; done += part) {
         gpa_t to = gpa + done;
         uint64_t rest = FRAME_BYTES - (to & (FRAME_BYTES - 1));

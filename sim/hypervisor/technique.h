@@ -53,6 +53,9 @@ extern const struct technique technique_native, technique_nested, technique_shad
 /** The technique of a mode, or NULL: it can't run yet. */
 const struct technique *technique_of(enum mode);
 
+/** What answers for a VM: its mode's technique, or that of a real hypervisor. */
+const struct technique *technique_for(const struct machine *, unsigned vm);
+
 /** Where a word of a VM's memory is in the host. False: it has no frame (and reads as zero). */
 bool vm_reach(const struct machine *, unsigned vm, gpa_t, hpa_t *);
 
