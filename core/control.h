@@ -27,6 +27,7 @@
 #define CR4_SMAP  ((uint64_t)1 << 21)
 #define CR4_PKE   ((uint64_t)1 << 22)
 #define CR3_PCID  ((uint64_t)0xfff)
+#define CR3_TABLE ((uint64_t)0x000ffffffffff000) /**< of 4 and 5 levels */
 #define CR3_KEEP  ((uint64_t)1 << 63) /**< of the value moved, with PCIDE: invalidate nothing */
 #define EFER_LME  ((uint64_t)1 << 8)
 #define EFER_LMA  ((uint64_t)1 << 10)

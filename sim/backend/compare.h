@@ -31,14 +31,14 @@ const char *aspect_what(enum aspect);
 /** One difference. */
 struct difference {
     enum aspect aspect;
-    uint64_t at;         /**< script item, gpa, or position in the sequence */
+    uint64_t at;             /**< script item, gpa, or position in the sequence */
     char model[96], kvm[96]; /**< in words */
 };
 
 enum { DIFFERENCES_KEPT = 16 };
 
 struct verdict {
-    uint64_t compared[ASPECT_COUNT];  /**< how many items, words, faults, frames */
+    uint64_t compared[ASPECT_COUNT]; /**< how many items, words, faults, frames */
     uint64_t differing[ASPECT_COUNT];
     const char *skipped[ASPECT_COUNT]; /**< NULL: compared; else why not */
     uint64_t masked[MASK_COUNT];       /**< how many differences each mask explains */
@@ -72,5 +72,8 @@ extern struct backend backend_kvm;
  * words: "paging pae", "2 VMs", "the machine has no SMEP".
  */
 const char *kvm_cannot(const struct scenario *, const struct environment *);
+
+/** Gives a machine the features and the physical address width that guests have here. */
+void environment_dress(const struct environment *, struct machine_config *);
 
 #endif

@@ -1,0 +1,289 @@
+/*
+ * The processor of a machine whose guest OS is ours: what the guest OS does through its port
+ * becomes commands, accesses become commands, and KVM's faults go back to it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sim/backend/kvm/parts.h"
+#include "sim/hypervisor/technique.h"
+#include "sim/run.h"
+
+enum { PAGE = 4096, BATCH_LEAST = 64, BATCH_MOST = 16384 };
+
+struct built {
+    struct real real;
+    struct kvm_run *run;
+    bool *present;  /* of each frame: it has been touched */
+    uint64_t made;  /* accesses */
+    size_t batch;   /* accesses tried at once: more as faults get rare */
+    size_t *access; /* of each command in the batch: which access it is a part of */
+};
+
+static struct built *built_of(struct real *real)
+{
+    return (struct built *)real;
+}
+
+static struct built *built_here(const struct door *door)
+{
+    return built_of(door->machine->real);
+}
+
+/* What goes wrong on KVM ends the run. False. */
+static bool fail(struct door *door)
+{
+    const struct err *err = &built_here(door)->run->err;
+    machine_stop(door->machine, err->code, err->text);
+    return false;
+}
+
+/* ---- memory, from the host ---- */
+
+/* Looking at a frame that nobody touched would touch it. */
+static bool is_present(struct built *b, gpa_t gpa)
+{
+    uint64_t gfn = gpa / PAGE;
+    unsigned char resident = 0;
+    if (!b->present[gfn])
+        b->present[gfn] =
+            !mincore(harness_memory(b->run->harness) + gfn * PAGE, PAGE, &resident) && resident & 1;
+    return b->present[gfn];
+}
+
+static bool is_harness_entry(const struct kvm_run *r, gpa_t gpa)
+{
+    for (unsigned i = 0; i < r->roots; i++)
+        if (kvm_entry_of(r, r->root[i]) == gpa)
+            return true;
+    return false;
+}
+
+/* In pieces of one frame: which of them are there. */
+static uint64_t piece_at(gpa_t at, uint64_t left)
+{
+    uint64_t rest = PAGE - at % PAGE;
+    return rest < left ? rest : left;
+}
+
+static void real_read(struct real *real, gpa_t gpa, void *bytes, uint64_t n)
+{
+    struct built *b = built_of(real);
+    uint8_t *to = bytes;
+    memset(to, 0, n);
+    if (is_harness_entry(b->run, gpa) || !kvm_flush(b->run))
+        return;
+    for (uint64_t done = 0, part; done < n; done += part) {
+        part = piece_at(gpa + done, n - done);
+        if (is_present(b, gpa + done))
+            memcpy(to + done, harness_memory(b->run->harness) + gpa + done, part);
+    }
+}
+
+static void real_write(struct real *real, gpa_t gpa, const void *bytes, uint64_t n)
+{
+    struct built *b = built_of(real);
+    if (kvm_flush(b->run))
+        memcpy(harness_memory(b->run->harness) + gpa, bytes, n);
+}
+
+static void real_zero(struct real *real, gpa_t gpa, uint64_t n)
+{
+    struct built *b = built_of(real);
+    if (!kvm_flush(b->run))
+        return;
+    for (uint64_t done = 0, part; done < n; done += part) {
+        part = piece_at(gpa + done, n - done);
+        if (is_present(b, gpa + done))
+            memset(harness_memory(b->run->harness) + gpa + done, 0, part);
+    }
+}
+
+/* ---- what the guest OS does ---- */
+
+static bool prepare(struct machine *m, unsigned vm, struct err *err)
+{
+    (void)m, (void)vm, (void)err;
+    return true;
+}
+
+/*
+ * Until the guest OS loads a process's tables the guest stands on a top table in frame 0, which
+ * the guest OS leaves alone.
+ */
+static const char *reset(struct door *door, const struct registers *registers)
+{
+    struct kvm_run *r = built_here(door)->run;
+    r->config.registers = *registers;
+    r->config.registers.cr3 = 0;
+    r->harness = harness_new(&r->config, &r->err);
+    r->root[r->roots++] = 0;
+    if (r->harness)
+        return technique_native.reset(door, registers); /* formats; its processor never runs */
+    fail(door);
+    return r->err.text;
+}
+
+static const char *execute(struct door *door, const struct instruction *i)
+{
+    static const uint8_t ops[] = {
+        [INSTRUCTION_INVLPG] = COMMAND_INVLPG, [INSTRUCTION_INVPCID] = COMMAND_INVPCID,
+        [INSTRUCTION_MOV_CR3] = COMMAND_CR3,   [INSTRUCTION_MOV_CR0] = COMMAND_CR0,
+        [INSTRUCTION_MOV_CR4] = COMMAND_CR4,   [INSTRUCTION_WRMSR_EFER] = COMMAND_EFER,
+        [INSTRUCTION_WRPKRU] = COMMAND_PKRU,
+    };
+    struct kvm_run *r = built_here(door)->run;
+    bool invpcid = i->name == INSTRUCTION_INVPCID;
+    if (i->name == INSTRUCTION_MOV_CR3 && !kvm_adopt(r, i->value & CR3_TABLE)) {
+        fail(door);
+        return NULL;
+    }
+    struct command *c = kvm_command(r);
+    if (c)
+        *c = (struct command){.op = ops[i->name],
+                              .size = (uint8_t)i->type,
+                              .gva = i->gva,
+                              .value = invpcid ? i->pcid : i->value};
+    else
+        fail(door);
+    return NULL;
+}
+
+static bool store(struct door *door, gpa_t at, uint64_t value, unsigned size, unsigned level)
+{
+    struct command *c = kvm_command(built_here(door)->run);
+    (void)level;
+    if (!c)
+        return fail(door);
+    *c = (struct command){.op = COMMAND_STORE, .size = (uint8_t)size, .gva = at, .value = value};
+    return true;
+}
+
+static const struct technique technique_kvm = {
+    .prepare = prepare,
+    .reset = reset,
+    .execute = execute,
+    .store = store,
+};
+
+/* ---- what its programs do ---- */
+
+static bool is_harness_address(const struct kvm_run *r, gva_t gva)
+{
+    return (gva >> (12 + 9 * (r->config.levels - 1)) & 511) == r->config.slot;
+}
+
+/* Accesses of one process as commands, as many as there is room for. How many. */
+static size_t queue(struct built *b, const struct access *a, size_t n)
+{
+    struct kvm_run *r = b->run;
+    size_t done = 0;
+    for (; done < n && a[done].op <= OP_MODIFY && a[done].process == a->process; done++) {
+        struct command_list list;
+        if (is_harness_address(r, a[done].gva)) {
+            err_set(&r->err, EXIT_USAGE,
+                    "the program uses the addresses behind entry %u of its top table, which are "
+                    "those of the guest that makes its accesses",
+                    r->config.slot);
+            break;
+        }
+        commands_of_access(&a[done], false, 0, &list);
+        if (harness_queued(r->harness) + list.n > BATCH_MOST + PIECES_MAX)
+            break;
+        for (unsigned i = 0; i < list.n; i++) {
+            size_t at = harness_queued(r->harness);
+            struct command *c = harness_next(r->harness);
+            if (!c)
+                return done;
+            b->access[at] = done;
+            *c = list.command[i];
+        }
+    }
+    return done;
+}
+
+/* The guest OS's own commands come first, and by themselves: they must not fault. */
+static size_t real_run(struct real *real, struct door *door, const struct access *a, size_t n,
+                       struct outcome *o)
+{
+    struct built *b = built_of(real);
+    struct kvm_run *r = b->run;
+    size_t executed, queued = 0, done;
+    *o = (struct outcome){.kind = OUTCOME_STOP};
+    if (kvm_flush(r))
+        queued = queue(b, a, n < b->batch ? n : b->batch);
+    if (!queued || !harness_run(r->harness, true, &executed, &r->err)) {
+        fail(door);
+        return 0;
+    }
+    outcome_of_command(harness_result(r->harness, executed - 1), o);
+    o->has_value = false;
+    bool fault = o->kind == OUTCOME_FAULT;
+    done = fault ? b->access[executed - 1] : queued;
+    b->batch = !fault ? b->batch * 2 : b->batch > 2 * done ? b->batch / 2 : b->batch;
+    b->batch = b->batch < BATCH_LEAST ? BATCH_LEAST : b->batch > BATCH_MOST ? BATCH_MOST : b->batch;
+    b->made += done;
+    if (fault && !seen_fault(r->seen, b->made, o))
+        machine_stop(door->machine, EXIT_ENVIRONMENT, "this computer is out of memory");
+    return done;
+}
+
+static void real_access(struct real *real, struct door *door, const struct script_item *item,
+                        struct outcome *o)
+{
+    struct built *b = built_of(real);
+    struct command_list list;
+    commands_of_access(&item->access, item->has_value, item->value, &list);
+    if (!kvm_try(b->run, &list, o)) {
+        fail(door);
+        *o = (struct outcome){.kind = OUTCOME_STOP, .words = b->run->err.text};
+    } else if (o->kind == OUTCOME_FAULT && !seen_fault(b->run->seen, b->made, o)) {
+        machine_stop(door->machine, EXIT_ENVIRONMENT, "this computer is out of memory");
+    }
+}
+
+/* ---- a run ---- */
+
+static void take_outcome(void *self, unsigned index, const struct script_item *item,
+                         const struct outcome *o, const struct machine *m)
+{
+    struct kvm_run *r = self;
+    (void)item, (void)m;
+    r->seen->outcome[index] = *o;
+}
+
+static bool run_machine(struct built *b, const struct machine_config *config)
+{
+    struct kvm_run *r = b->run;
+    struct run_hooks hooks = {.outcome = take_outcome, .self = r};
+    struct machine *m = machine_new_on(config, NULL, &b->real, &r->err);
+    bool good = m && kvm_flush(r) && harness_counts_reset(r->harness, &r->err) &&
+                run_scenario(r->scenario, m, &hooks, &r->err) && kvm_flush(r);
+    if (good)
+        r->seen->accesses = m->accesses;
+    r->seen->has_faults = good;
+    machine_free(m);
+    return good;
+}
+
+bool kvm_run_built(struct kvm_run *r)
+{
+    struct vm_config vm = *r->vm;
+    struct machine_config config = r->scenario->machine;
+    struct built b = {
+        .real = {&technique_kvm, real_run, real_access, real_read, real_write, real_zero},
+        .run = r,
+        .batch = BATCH_LEAST,
+        .present = calloc(r->config.memory / PAGE, sizeof(bool)),
+        .access = calloc(BATCH_MOST + 2 * PIECES_MAX, sizeof(size_t))};
+    vm.mode = MODE_NATIVE; /* to its guest OS: what is under it is KVM's */
+    config.vms = &vm;
+    config.memory = vm.memory;
+    bool good = b.present && b.access;
+    good = good ? run_machine(&b, &config)
+                : err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+    free(b.present);
+    free(b.access);
+    return good;
+}

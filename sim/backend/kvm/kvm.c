@@ -1,0 +1,153 @@
+/* The KVM backend: one scenario's VM on the kernel's own hypervisor. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/backend/compare.h"
+#include "sim/backend/kvm/parts.h"
+
+enum { ENTRIES = 512, PAGE = 4096, SLOT_OF_USERS = 255, SLOT_NEVER = 256 /* KVM-PVM's own */ };
+
+/* ---- which entry of every top table is the harness's ---- */
+
+struct slots {
+    bool used[ENTRIES];
+    unsigned shift; /* of an address, to the top table's index */
+};
+
+static void use_address(struct slots *s, gva_t gva)
+{
+    s->used[gva >> s->shift & (ENTRIES - 1)] = true;
+}
+
+/* What a raw VM's image has in a top table. */
+static void use_entries(struct slots *s, const struct vm_config *vm, gpa_t root)
+{
+    for (unsigned i = 0; i < vm->n_images; i++) {
+        const struct image_config *image = &vm->images[i];
+        for (uint64_t b = 0; b < image->length; b++) {
+            uint64_t offset = image->gpa + b - root;
+            if (offset < PAGE && image->bytes[b])
+                s->used[offset / 8] = true;
+        }
+    }
+}
+
+/* What a script stores into a top table. */
+static void use_stores(struct slots *s, const struct scenario *scenario, gpa_t root)
+{
+    for (unsigned i = 0; i < scenario->n_script; i++) {
+        uint64_t offset = scenario->script[i].gpa - root;
+        if (scenario->script[i].verb == VERB_store && offset < PAGE)
+            s->used[offset / 8] = s->used[(offset + 7) / 8 % ENTRIES] = true;
+    }
+}
+
+static void use_root(struct slots *s, const struct scenario *scenario, gpa_t root)
+{
+    use_entries(s, &scenario->machine.vms[0], root);
+    use_stores(s, scenario, root);
+}
+
+static void use_script(struct slots *s, const struct scenario *scenario)
+{
+    for (unsigned i = 0; i < scenario->n_script; i++) {
+        const struct script_item *item = &scenario->script[i];
+        use_address(s, item->access.gva);
+        use_address(s, item->access.gva + item->access.size);
+        use_address(s, item->map.gva);
+        if (item->verb == VERB_mov_cr3)
+            use_root(s, scenario, item->value & CR3_TABLE);
+    }
+}
+
+static void use_maps(struct slots *s, const struct vm_config *vm)
+{
+    for (unsigned p = 0; p < vm->n_processes; p++)
+        for (unsigned i = 0; i < vm->processes[p].n_maps; i++) {
+            const struct map_config *map = &vm->processes[p].maps[i];
+            for (gva_t at = map->gva >> s->shift; at <= (map->gva + map->size - 1) >> s->shift;
+                 at++)
+                s->used[at & (ENTRIES - 1)] = true;
+        }
+}
+
+/*
+ * A slot that nothing of the scenario is behind. Programs' addresses, which a trace holds unseen,
+ * are those at both ends of the lower half and where their position-independent code goes.
+ */
+static int free_slot(const struct scenario *scenario, unsigned levels)
+{
+    const struct vm_config *vm = &scenario->machine.vms[0];
+    struct slots s = {.shift = 12 + 9 * (levels - 1)};
+    use_script(&s, scenario);
+    use_maps(&s, vm);
+    use_root(&s, scenario, vm->registers.cr3 & CR3_TABLE);
+    s.used[SLOT_NEVER] = true;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        unsigned slot = (200 + i) % ENTRIES;
+        if (slot && !s.used[slot] && slot != SLOT_OF_USERS)
+            return (int)slot;
+    }
+    return -1;
+}
+
+/* ---- a run ---- */
+
+/* The VM's memory as the guest sees it, without what is the harness's own. */
+static bool take_memory(struct kvm_run *r)
+{
+    struct observation *seen = r->seen;
+    if (!(seen->memory = malloc(r->config.memory)))
+        return err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+    seen->n_memory = r->config.memory;
+    memcpy(seen->memory, harness_memory(r->harness), r->config.memory);
+    for (unsigned i = 0; i < r->roots; i++)
+        memset(seen->memory + kvm_entry_of(r, r->root[i]), 0, 8);
+    return seen->has_memory = true;
+}
+
+static void take_counts(struct kvm_run *r)
+{
+    struct harness_counts counts;
+    harness_counts(r->harness, &counts);
+    r->seen->count[SEEN_pf_taken] = (uint64_t)counts.pf_taken;
+    r->seen->count[SEEN_pf_guest] = (uint64_t)counts.pf_guest;
+    r->seen->count[SEEN_invlpg] = (uint64_t)counts.invlpg;
+    r->seen->count[SEEN_exits] = (uint64_t)(counts.exits - counts.irq_exits);
+    r->seen->has_counts = counts.pf_taken >= 0;
+}
+
+static bool prepare(struct kvm_run *r)
+{
+    const struct scenario *s = r->scenario;
+    const struct vm_config *vm = r->vm;
+    r->config.levels = vm->raw ? control_paging(&vm->registers) : vm->paging;
+    r->config.memory = (vm->memory + PAGE - 1) / PAGE * PAGE;
+    r->config.registers = vm->registers;
+    int slot = free_slot(s, r->config.levels);
+    if (slot < 0)
+        return err_set(&r->err, EXIT_USAGE,
+                       "every entry of the top table is in use; KVM's guest needs one of its own");
+    r->config.slot = (unsigned)slot;
+    r->seen->outcome = calloc(s->n_script + 1, sizeof *r->seen->outcome);
+    r->seen->n_outcomes = s->n_script;
+    r->seen->has_outcomes = true;
+    return r->seen->outcome || err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+}
+
+static bool run(struct backend *self, const struct scenario *scenario, struct observation *seen,
+                struct err *err)
+{
+    struct kvm_run r = {.scenario = scenario, .vm = &scenario->machine.vms[0], .seen = seen};
+    (void)self;
+    *seen = (struct observation){0};
+    bool good = prepare(&r) && (r.vm->raw ? kvm_run_raw(&r) : kvm_run_built(&r)) && take_memory(&r);
+    if (good)
+        take_counts(&r);
+    harness_free(r.harness);
+    if (!good)
+        *err = r.err;
+    return good;
+}
+
+struct backend backend_kvm = {.name = "kvm", .run = run};
