@@ -19,14 +19,14 @@
 #define COMMAND_EFER    11
 #define COMMAND_PKRU    12 /* from here on accesses are made with this PKRU */
 #define COMMAND_NOP     13
-#define COMMAND_WARM    14 /* the harness's own: every page of the mailbox is touched */
+#define COMMAND_WARM    14 /* the harness's own: every page that it uses is touched */
 
 #define COMMAND_AC 1 /* flags: EFLAGS.AC is set around the access, if made at CPL 0 */
 
 #define COMMAND_DONE  1 /* status */
 #define COMMAND_FAULT 2
-#define COMMAND_MMIO  3 /* the host noted: no memory there, all ones read; what is written is lost \
-                         */
+#define COMMAND_MMIO                                                                               \
+    3 /* the host's note: no memory there; all ones read, what is written is lost */
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

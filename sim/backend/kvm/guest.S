@@ -259,8 +259,14 @@ pkru:
     mov %eax, AT_HEADER + HEADER_PKRU(%r14)
     jmp next
 
-/* Touches every page of the mailbox, so that KVM has them before it counts. */
+/* Touches every page that the loop may need, so that KVM has them before it counts. */
 warm:
+    mov %r14, %rsi
+    mov $FIRST_BYTES / 4096, %ecx
+1:  lock orb $0, (%rsi)
+    add $4096, %rsi
+    dec %ecx
+    jnz 1b
     lea AT_MAILBOX(%r14), %rsi
     mov $MAILBOX_COMMANDS * COMMAND_BYTES / 4096, %ecx
 1:  lock orb $0, (%rsi)

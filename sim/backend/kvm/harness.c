@@ -1,5 +1,6 @@
 #include "sim/backend/kvm/harness.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "core/format.h"
 #include "sim/backend/kvm/device.h"
 #include "sim/backend/kvm/layout.h"
+#include "sim/backend/kvm/stats.h"
 
 enum {
     SECONDS = 10,
@@ -32,8 +34,10 @@ struct harness {
     uint64_t entry;  /* of the top table */
     struct command *mailbox;
     struct header *header;
-    size_t queued, ran;
+    size_t queued;
     bool started;
+    struct stats vm_stats, vcpu_stats;
+    struct harness_counts zero; /* of the counts: what they were at the reset */
 };
 
 /* ---- making it ---- */
@@ -62,7 +66,7 @@ static bool make_memory(struct harness *h, struct err *err)
     if (file >= 0 && ftruncate(file, (off_t)h->config.memory) == 0) {
         h->memory = mmap(NULL, h->config.memory, both, MAP_SHARED | MAP_NORESERVE, file, 0);
         h->lent = mmap(NULL, h->config.memory, both, MAP_SHARED | MAP_NORESERVE, file, 0);
-        h->own = mmap(NULL, HARNESS_BYTES, both, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        h->own = mmap(NULL, HARNESS_BYTES, both, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
     int error = errno;
     if (file >= 0)
@@ -200,7 +204,11 @@ static bool make_vm(struct harness *h, struct err *err)
         !device_memory(d, SLOT_HARNESS, h->base, HARNESS_BYTES, h->own, 0, err))
         return false;
     ioctl(d->vm, KVM_SET_NR_MMU_PAGES, SHADOW_PAGES); /* where it is unknown, the default will do */
-    return device_vcpu(d, err);
+    if (!device_vcpu(d, err))
+        return false;
+    stats_open(&h->vm_stats, d->vm); /* an old KVM has none: no counts, then */
+    stats_open(&h->vcpu_stats, d->vcpu);
+    return true;
 }
 
 static gva_t slot_address(const struct harness_config *c)
@@ -218,6 +226,7 @@ struct harness *harness_new(const struct harness_config *config, struct err *err
         err_set(err, EXIT_ENVIRONMENT, "no memory");
         return NULL;
     }
+    h->device.kvm = h->device.vm = h->device.vcpu = h->vm_stats.file = h->vcpu_stats.file = -1;
     h->config = *config;
     h->config.seconds = config->seconds ? config->seconds : SECONDS;
     h->base = (config->memory + GIB - 1) / GIB * GIB;
@@ -238,6 +247,8 @@ void harness_free(struct harness *h)
 {
     if (!h)
         return;
+    stats_close(&h->vm_stats);
+    stats_close(&h->vcpu_stats);
     device_close(&h->device);
     if (h->memory)
         munmap(h->memory, h->config.memory);
@@ -411,4 +422,42 @@ bool harness_run(struct harness *h, bool stop_at_fault, size_t *done, struct err
             h->mailbox[i].status = COMMAND_DONE;
     h->queued = 0;
     return true;
+}
+
+/* ---- counts ---- */
+
+static int64_t read_count(const struct harness *h, const char *name)
+{
+    int64_t of_vcpu = stats_read(&h->vcpu_stats, name);
+    return of_vcpu >= 0 ? of_vcpu : stats_read(&h->vm_stats, name);
+}
+
+static void read_counts(const struct harness *h, struct harness_counts *counts)
+{
+#define X(name) counts->name = read_count(h, #name);
+    HARNESS_COUNTS(X)
+#undef X
+}
+
+bool harness_counts_reset(struct harness *h, struct err *err)
+{
+    size_t done;
+    assert(!h->queued);
+    for (unsigned cpl = 0; cpl <= 3; cpl += 3) {
+        struct command *c = harness_next(h);
+        c->op = COMMAND_WARM;
+        c->cpl = (uint8_t)cpl;
+    }
+    if (!harness_run(h, true, &done, err))
+        return false;
+    read_counts(h, &h->zero);
+    return true;
+}
+
+void harness_counts(struct harness *h, struct harness_counts *counts)
+{
+    read_counts(h, counts);
+#define X(name) counts->name -= counts->name >= 0 ? h->zero.name : 0;
+    HARNESS_COUNTS(X)
+#undef X
 }

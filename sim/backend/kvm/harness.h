@@ -34,11 +34,19 @@ struct harness_config {
     bool follow; /**< first touches and first writes are noted: see touch.h; costs an exit each */
 };
 
-/** What KVM counts of the VM since the last harness_counts_reset, or -1 where it has no such name.
- */
+/** What KVM counts, by its own names. */
+#define HARNESS_COUNTS(X)                                                                          \
+    X(pf_taken)                                                                                    \
+    X(pf_fixed) X(pf_guest) X(pf_emulate) X(pf_spurious) X(invlpg) X(exits) X(irq_exits)           \
+        X(mmu_recycled) X(mmu_unsync) X(mmu_flooded) X(mmu_pte_write) X(insn_emulation)            \
+            X(pages_4k)
+
+/** Each of them since the last harness_counts_reset (pages_4k: more or less than then), or -1 where
+ * KVM has no such name. */
 struct harness_counts {
-    int64_t pf_taken, pf_fixed, pf_guest, pf_emulate, pf_spurious, invlpg, exits, irq_exits,
-        mmu_recycled, mmu_unsync, mmu_flooded, mmu_pte_write, insn_emulation, pages_4k;
+#define X(name) int64_t name;
+    HARNESS_COUNTS(X)
+#undef X
 };
 
 /**
@@ -75,7 +83,11 @@ bool harness_run(struct harness *, bool stop_at_fault, size_t *done, struct err 
 /** Command number @p i of the batch that was run. */
 const struct command *harness_result(const struct harness *, size_t i);
 
-/** Maps, touches and warms what the harness itself needs, then sets KVM's counters to zero here. */
+/**
+ * Has the guest touch all that the harness itself needs, then takes KVM's counters for zero. What
+ * it does later costs as it must: each batch one exit, each switch to CPL 0 nothing that is counted
+ * but exits, and COMMAND_STORE what a store to that frame costs. Nothing may be queued.
+ */
 bool harness_counts_reset(struct harness *, struct err *);
 void harness_counts(struct harness *, struct harness_counts *);
 

@@ -17,7 +17,8 @@
 #define AT_STACK         0x9000
 #define AT_USER_STACK    0xa000
 #define AT_HEADER        0xb000
-#define AT_SCRATCH       0xd800 /* what an executed instruction may read and write */
+#define AT_SCRATCH       0xd800  /* what an executed instruction may read and write */
+#define FIRST_BYTES      0x10000 /* all of the above */
 #define AT_TABLES        0x100000
 #define TABLES_MAX       256
 #define AT_MAILBOX       0x200000
