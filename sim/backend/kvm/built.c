@@ -10,12 +10,31 @@
 #include "sim/hypervisor/technique.h"
 #include "sim/run.h"
 
-enum { PAGE = 4096, BATCH_LEAST = 64, BATCH_MOST = 16384 };
+enum { PAGE = 4096, BATCH_LEAST = 64, BATCH_MOST = 16384, PENDING_MOST = 64, FETCHED = 1024 };
+
+/* A word that the guest OS has written, in the batch and not in memory yet. */
+struct pending {
+    gpa_t at;
+    uint64_t value;
+    unsigned size;
+};
+
+/*
+ * A fetch costs a trap on KVM, and programs fetch from few pages: one that was fetched from since
+ * the guest OS last changed anything, and nothing has faulted, would only hit the TLB again.
+ */
+struct fetched {
+    uint64_t page, epoch;
+};
 
 struct built {
     struct real real;
     struct kvm_run *run;
-    bool *present;  /* of each frame: it has been touched */
+    struct pending pending[PENDING_MOST];
+    unsigned n_pending;
+    bool *present; /* of each frame: it has been touched */
+    struct fetched fetched[FETCHED];
+    uint64_t epoch; /* begins anew with each act of the guest OS and each fault */
     uint64_t made;  /* accesses */
     size_t batch;   /* accesses tried at once: more as faults get rare */
     size_t *access; /* of each command in the batch: which access it is a part of */
@@ -60,19 +79,48 @@ static bool is_harness_entry(const struct kvm_run *r, gpa_t gpa)
     return false;
 }
 
-/* In pieces of one frame: which of them are there. */
+static bool flush(struct built *b)
+{
+    b->n_pending = 0;
+    return kvm_flush(b->run);
+}
+
+/* What is left of a frame from @p at on. */
 static uint64_t piece_at(gpa_t at, uint64_t left)
 {
     uint64_t rest = PAGE - at % PAGE;
     return rest < left ? rest : left;
 }
 
+/* Whether what is in memory is not what the guest OS has made of it. */
+static bool is_pending(struct built *b, gpa_t at, uint64_t n)
+{
+    b->n_pending = harness_queued(b->run->harness) ? b->n_pending : 0;
+    for (unsigned i = 0; i < b->n_pending; i++)
+        if (b->pending[i].at < at + n && at < b->pending[i].at + b->pending[i].size)
+            return true;
+    return false;
+}
+
+/* The word that the guest OS wrote last, if it is just this one. */
+static const struct pending *find_pending(const struct built *b, gpa_t at, uint64_t n)
+{
+    for (unsigned i = b->n_pending; i-- > 0;)
+        if (b->pending[i].at == at && b->pending[i].size == n)
+            return &b->pending[i];
+    return NULL;
+}
+
 static void real_read(struct real *real, gpa_t gpa, void *bytes, uint64_t n)
 {
     struct built *b = built_of(real);
+    bool pending = is_pending(b, gpa, n);
+    const struct pending *word = pending ? find_pending(b, gpa, n) : NULL;
     uint8_t *to = bytes;
     memset(to, 0, n);
-    if (is_harness_entry(b->run, gpa) || !kvm_flush(b->run))
+    if (word)
+        memcpy(to, &word->value, n);
+    if (word || is_harness_entry(b->run, gpa) || (pending && !flush(b)))
         return;
     for (uint64_t done = 0, part; done < n; done += part) {
         part = piece_at(gpa + done, n - done);
@@ -84,14 +132,14 @@ static void real_read(struct real *real, gpa_t gpa, void *bytes, uint64_t n)
 static void real_write(struct real *real, gpa_t gpa, const void *bytes, uint64_t n)
 {
     struct built *b = built_of(real);
-    if (kvm_flush(b->run))
+    if (!is_pending(b, gpa, n) || flush(b))
         memcpy(harness_memory(b->run->harness) + gpa, bytes, n);
 }
 
 static void real_zero(struct real *real, gpa_t gpa, uint64_t n)
 {
     struct built *b = built_of(real);
-    if (!kvm_flush(b->run))
+    if (is_pending(b, gpa, n) && !flush(b))
         return;
     for (uint64_t done = 0, part; done < n; done += part) {
         part = piece_at(gpa + done, n - done);
@@ -134,6 +182,7 @@ static const char *execute(struct door *door, const struct instruction *i)
         [INSTRUCTION_WRPKRU] = COMMAND_PKRU,
     };
     struct kvm_run *r = built_here(door)->run;
+    built_here(door)->epoch++;
     bool invpcid = i->name == INSTRUCTION_INVPCID;
     if (i->name == INSTRUCTION_MOV_CR3 && !kvm_adopt(r, i->value & CR3_TABLE)) {
         fail(door);
@@ -152,10 +201,15 @@ static const char *execute(struct door *door, const struct instruction *i)
 
 static bool store(struct door *door, gpa_t at, uint64_t value, unsigned size, unsigned level)
 {
-    struct command *c = kvm_command(built_here(door)->run);
+    struct built *b = built_here(door);
     (void)level;
+    b->epoch++;
+    if (b->n_pending == PENDING_MOST && !flush(b))
+        return fail(door);
+    struct command *c = kvm_command(b->run);
     if (!c)
         return fail(door);
+    b->pending[b->n_pending++] = (struct pending){at, value, size};
     *c = (struct command){.op = COMMAND_STORE, .size = (uint8_t)size, .gva = at, .value = value};
     return true;
 }
@@ -174,6 +228,18 @@ static bool is_harness_address(const struct kvm_run *r, gva_t gva)
     return (gva >> (12 + 9 * (r->config.levels - 1)) & 511) == r->config.slot;
 }
 
+/* Whether an access is a fetch that need not be repeated; else it is remembered. */
+static bool is_repeated(struct built *b, const struct access *a)
+{
+    uint64_t page = a->gva / PAGE;
+    struct fetched *known = &b->fetched[page % FETCHED];
+    if (a->op != OP_EXEC || page != (a->gva + a->size - 1) / PAGE)
+        return false;
+    bool is = known->page == page && known->epoch == b->epoch;
+    *known = (struct fetched){page, b->epoch};
+    return is;
+}
+
 /* Accesses of one process as commands, as many as there is room for. How many. */
 static size_t queue(struct built *b, const struct access *a, size_t n)
 {
@@ -181,6 +247,8 @@ static size_t queue(struct built *b, const struct access *a, size_t n)
     size_t done = 0;
     for (; done < n && a[done].op <= OP_MODIFY && a[done].process == a->process; done++) {
         struct command_list list;
+        if (is_repeated(b, &a[done]))
+            continue;
         if (is_harness_address(r, a[done].gva)) {
             err_set(&r->err, EXIT_USAGE,
                     "the program uses the addresses behind entry %u of its top table, which are "
@@ -203,28 +271,43 @@ static size_t queue(struct built *b, const struct access *a, size_t n)
     return done;
 }
 
-/* The guest OS's own commands come first, and by themselves: they must not fault. */
+/* Accesses tried at once: more as faults get rare. */
+static size_t next_batch(size_t batch, size_t done, bool fault)
+{
+    size_t next = !fault ? batch * 2 : batch > 2 * done ? batch / 2 : batch;
+    return next < BATCH_LEAST ? BATCH_LEAST : next > BATCH_MOST ? BATCH_MOST : next;
+}
+
+/* Executes what is queued up to the first fault; what became of its last command. */
+static bool try_batch(struct kvm_run *r, size_t *executed, struct outcome *o)
+{
+    *executed = 0;
+    *o = (struct outcome){.kind = OUTCOME_OK};
+    if (r->err.code || !harness_queued(r->harness))
+        return !r->err.code;
+    if (!harness_run(r->harness, true, executed, &r->err))
+        return false;
+    outcome_of_command(harness_result(r->harness, *executed - 1), o);
+    return true;
+}
+
+/* What the guest OS has done since comes first in the same batch, and does not fault. */
 static size_t real_run(struct real *real, struct door *door, const struct access *a, size_t n,
                        struct outcome *o)
 {
     struct built *b = built_of(real);
-    struct kvm_run *r = b->run;
-    size_t executed, queued = 0, done;
-    *o = (struct outcome){.kind = OUTCOME_STOP};
-    if (kvm_flush(r))
-        queued = queue(b, a, n < b->batch ? n : b->batch);
-    if (!queued || !harness_run(r->harness, true, &executed, &r->err)) {
+    size_t executed, done = queue(b, a, n < b->batch ? n : b->batch);
+    if (!done || !try_batch(b->run, &executed, o)) {
+        *o = (struct outcome){.kind = OUTCOME_STOP};
         fail(door);
         return 0;
     }
-    outcome_of_command(harness_result(r->harness, executed - 1), o);
-    o->has_value = false;
     bool fault = o->kind == OUTCOME_FAULT;
-    done = fault ? b->access[executed - 1] : queued;
-    b->batch = !fault ? b->batch * 2 : b->batch > 2 * done ? b->batch / 2 : b->batch;
-    b->batch = b->batch < BATCH_LEAST ? BATCH_LEAST : b->batch > BATCH_MOST ? BATCH_MOST : b->batch;
+    done = fault ? b->access[executed - 1] : done;
+    b->batch = next_batch(b->batch, done, fault);
+    b->epoch += fault;
     b->made += done;
-    if (fault && !seen_fault(r->seen, b->made, o))
+    if (fault && !seen_fault(b->run->seen, b->made, o))
         machine_stop(door->machine, EXIT_ENVIRONMENT, "this computer is out of memory");
     return done;
 }
@@ -235,6 +318,7 @@ static void real_access(struct real *real, struct door *door, const struct scrip
     struct built *b = built_of(real);
     struct command_list list;
     commands_of_access(&item->access, item->has_value, item->value, &list);
+    b->n_pending = 0;
     if (!kvm_try(b->run, &list, o)) {
         fail(door);
         *o = (struct outcome){.kind = OUTCOME_STOP, .words = b->run->err.text};
@@ -274,6 +358,7 @@ bool kvm_run_built(struct kvm_run *r)
     struct built b = {
         .real = {&technique_kvm, real_run, real_access, real_read, real_write, real_zero},
         .run = r,
+        .epoch = 1,
         .batch = BATCH_LEAST,
         .present = calloc(r->config.memory / PAGE, sizeof(bool)),
         .access = calloc(BATCH_MOST + 2 * PIECES_MAX, sizeof(size_t))};

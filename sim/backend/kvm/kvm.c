@@ -1,6 +1,7 @@
 /* The KVM backend: one scenario's VM on the kernel's own hypervisor. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sim/backend/compare.h"
 #include "sim/backend/kvm/parts.h"
@@ -97,10 +98,19 @@ static int free_slot(const struct scenario *scenario, unsigned levels)
 static bool take_memory(struct kvm_run *r)
 {
     struct observation *seen = r->seen;
-    if (!(seen->memory = malloc(r->config.memory)))
+    uint64_t frames = r->config.memory / PAGE;
+    uint8_t *from = harness_memory(r->harness);
+    unsigned char *resident = calloc(1, frames);
+    if (!resident || !(seen->memory = calloc(1, r->config.memory))) {
+        free(resident);
         return err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+    }
     seen->n_memory = r->config.memory;
-    memcpy(seen->memory, harness_memory(r->harness), r->config.memory);
+    bool told = !mincore(from, r->config.memory, resident);
+    for (uint64_t i = 0; i < frames; i++)
+        if (!told || resident[i] & 1)
+            memcpy(seen->memory + i * PAGE, from + i * PAGE, PAGE);
+    free(resident);
     for (unsigned i = 0; i < r->roots; i++)
         memset(seen->memory + kvm_entry_of(r, r->root[i]), 0, 8);
     return seen->has_memory = true;
