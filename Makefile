@@ -94,7 +94,7 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 again = $(MAKE) --no-print-directory $(jobs)
 
 # These set up first and then call make again; nothing else may build meanwhile.
-ifneq ($(filter demo test asan cov lint bench reproduce fuzz docs,$(MAKECMDGOALS)),)
+ifneq ($(filter demo test validate asan cov lint bench reproduce fuzz docs,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
@@ -113,6 +113,12 @@ test: ## installs what it lacks, builds, and runs every test there is (ONLY=part
 .PHONY: test-programs
 test-programs: $(B)/nestwalk $(B)/unit $(B)/reproduce
 	@:
+
+.PHONY: validate
+validate: ## the model beside real KVM: on this computer, and on emulated ones (nested, shadow)
+	$(Q)tools/setup validate
+	+$(Q)$(again) all
+	$(Q)tools/validate $(B)
 
 .PHONY: unit
 unit: $(B)/unit ## run the unit tests alone (ARGS='--filter memo/*' picks some)
