@@ -48,7 +48,7 @@ static inline bool manner_runs(const struct manner *manner, const char *test, co
 
 /* ---- machines ---- */
 
-enum { PROCESSES = 3, MAPS = 3, MIB = 1 << 20 };
+enum { PROCESSES = 3, MAPS = 3, IMAGES = 256, MIB = 1 << 20 };
 
 /* What a machine is built from, and the machine. It stays put: the machine borrows it. */
 struct world {
@@ -57,7 +57,7 @@ struct world {
     struct process_config process[PROCESSES];
     struct map_config map[PROCESSES][MAPS];
     struct phase_config phase[PROCESSES];
-    struct image_config image[2];
+    struct image_config image[IMAGES];
     struct machine *machine;
 };
 
