@@ -51,9 +51,12 @@ struct observation {
     struct seen_list touched; /**< guest frames, in the order of their first touch */
     struct seen_list written; /**< guest frames, in the order of their first write */
     struct seen_list dirty;   /**< guest frames written at all, ascending */
-    struct seen_list refused; /**< gpa of each entry that a faulting walk read: A may be set there */
+    struct seen_list roots;   /**< of them all, top tables: on KVM the harness writes them too */
+    struct seen_list refused; /**< gpa of each entry that a faulting walk read: A may be set there;
+                                 ascending, each once */
     uint64_t count[SEEN_COUNT_COUNT];
     uint64_t accesses;
+    uint64_t stores; /**< words that the guest OS or the script stored, at CPL 0 */
 };
 
 struct backend {
@@ -72,6 +75,12 @@ void observation_fini(struct observation *);
 
 /** Adds a word to a list. False: no memory. */
 bool seen_add(struct seen_list *, uint64_t word);
+
+/** Puts a list in ascending order, each word once. */
+void seen_sort(struct seen_list *);
+
+/** Whether a list in ascending order has a word. */
+bool seen_has(const struct seen_list *, uint64_t word);
 
 /** Adds a fault. False: no memory. */
 bool seen_fault(struct observation *, uint64_t access, const struct outcome *);

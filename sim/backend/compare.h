@@ -16,7 +16,7 @@
     X(touched, "guest frames in the order of their first touch")                                   \
     X(written, "guest frames in the order of their first write")                                   \
     X(dirty, "the set of guest frames written")                                                    \
-    X(counts, "what the hypervisor counted: pf_taken, pf_guest")
+    X(counts, "what the hypervisor counted: pf_taken, pf_guest, invlpg")
 
 enum aspect {
 #define X(name, what) ASPECT_##name,
@@ -31,7 +31,7 @@ const char *aspect_what(enum aspect);
 /** One difference. */
 struct difference {
     enum aspect aspect;
-    uint64_t at;             /**< script item, gpa, or position in the sequence */
+    uint64_t at;             /**< script item, gpa, position in the sequence, or gfn if dirty */
     char model[96], kvm[96]; /**< in words */
 };
 
@@ -49,7 +49,9 @@ struct verdict {
 
 /**
  * Compares. @p cold is what the model sees with every cache off (NULL: not known): where it differs
- * from @p model, a translation may be stale, and KVM may agree with either.
+ * from @p model, a translation may be stale, and KVM may agree with either. Which frames are
+ * touched and written, and what is counted, is not compared where one was. A sequence that parts is
+ * a difference at each position from there on, of which the first is kept.
  */
 void compare_observations(const struct scenario *, const struct environment *,
                           const struct observation *model, const struct observation *cold,
