@@ -8,7 +8,8 @@ ln -s /usr/bin/* "$SCRATCH/bin"
 rm -f "$SCRATCH/bin/qemu-system-x86_64"
 PATH=$SCRATCH/bin tools/emulated prepare >"$out" 2>"$err"
 code=$?
-ok "without an emulator: exit code 3, and what to install" exits 3 "$err" "install" "$err" qemu-system-x86
+ok "without an emulator: exit code 3, and what to install" exits 3 \
+    "$err" "apt-get install --no-install-recommends qemu-system-x86"
 rm -rf "${SCRATCH:?}/bin"
 
 tools/emulated nested --timeout soon -- true >"$out" 2>"$err"
@@ -59,9 +60,8 @@ lines ' >"$SCRATCH/expected"
 ok "the exit code is the command's" exits 77
 ok "its output comes byte by byte" cmp "$SCRATCH/nested.out" "$SCRATCH/bytes"
 ok "so does its error output, and its arguments came so too" cmp "$err" "$SCRATCH/expected"
-nested_check=$SCRATCH/left/check
 run check scenarios/first-steps.json
-ok "what it left in /out comes out" cmp "$out" "$nested_check"
+ok "what it left in /out comes out" cmp "$out" "$SCRATCH/left/check"
 
 wait $shadow
 code=$?
