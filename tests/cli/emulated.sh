@@ -1,5 +1,5 @@
 #!/bin/sh
-# tools/emulated: a command on an emulated computer is as if it were run here.
+# tools/emulated: a command on an emulated computer is as if it were run here. tools/validate.
 . "${0%/*}/lib.sh"
 
 # Where an emulator is lacking, it says so.
@@ -74,6 +74,25 @@ wait $hung
 code=$?
 cp "$SCRATCH/hung.err" "$err"
 ok "a command that hangs is killed, and it is said" exits 124 "$err" "did not end within 4 s"
+
+# One command in each place. This one knows them by their names.
+mkdir "$SCRATCH/build"
+cat >"$SCRATCH/build/judge" <<'END'
+#!/bin/sh
+case $(cat /proc/sys/kernel/hostname /sys/module/kvm_amd/parameters/npt 2>/dev/null) in
+"(none)
+Y") ls "$1" && echo "all agree" ;;
+"(none)
+N") echo "one differs" && exit 1 ;;
+*) echo "there is no KVM" >&2 && exit 3 ;;
+esac
+END
+chmod +x "$SCRATCH/build/judge"
+tools/validate "$SCRATCH/build" judge scenarios/first-steps.json >"$out" 2>"$err"
+code=$?
+ok "a command is run here and on both emulated computers" exits 1 \
+    "$out" "here: not to be had: there is no KVM" "$out" "nested: all agree" \
+    "$out" "shadow: ended with code 1" "$out" "  one differs"
 
 ok "no emulator is left" test -z "$(pgrep -f "$TMPDIR" 2>/dev/null)"
 ok "nor a file" test -z "$(ls -A "$TMPDIR")"
