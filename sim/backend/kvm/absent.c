@@ -1,6 +1,7 @@
 /* Stands in for this folder's other files where there is no KVM on x86-64: see the Makefile. */
 #include "sim/backend/environment.h"
 #include "sim/backend/kvm/harness.h"
+#include "sim/backend/kvm/touch.h"
 
 static const char why[] = "KVM needs Linux on x86-64";
 
@@ -71,4 +72,41 @@ void harness_counts(struct harness *h, struct harness_counts *counts)
 {
     (void)h;
     *counts = (struct harness_counts){0};
+}
+
+struct touch *harness_touch(struct harness *h)
+{
+    (void)h;
+    return NULL;
+}
+
+const uint64_t *harness_dirty(struct harness *h)
+{
+    (void)h;
+    return NULL;
+}
+
+const struct touch_event *touch_events(const struct touch *t, size_t *n)
+{
+    (void)t;
+    *n = 0;
+    return NULL;
+}
+
+bool touch_sees_writes(const struct touch *t)
+{
+    (void)t;
+    return false;
+}
+
+bool touch_drop(struct touch *t, gpa_t gpa, uint64_t bytes)
+{
+    (void)t, (void)gpa, (void)bytes;
+    return false;
+}
+
+bool touch_protect(struct touch *t, gpa_t gpa, uint64_t bytes)
+{
+    (void)t, (void)gpa, (void)bytes;
+    return false;
 }

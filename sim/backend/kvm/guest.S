@@ -42,6 +42,13 @@
     .balign 4096
 guest_begin:
 
+/* Calls what may change PKRU: not by way of the stack, which is a user page of key 0 too. */
+    .macro link to
+    lea 1f(%rip), %r11
+    jmp \to
+1:
+    .endm
+
 /* The host starts the vCPU here, at CPL 0 and in the supervisor alias. */
 guest_start:
     lea guest_begin(%rip), %r14
@@ -49,7 +56,7 @@ guest_start:
     lea AT_STACK(%r14), %rsp
     xor %r12d, %r12d
     mov AT_HEADER + HEADER_PKE(%r14), %r13d
-    call harness_pkru
+    link harness_pkru
 batch:
     lea AT_MAILBOX(%r14), %rbx
     jmp begin
@@ -127,18 +134,18 @@ write:
     mov %rdi, (%rsi)
     jmp next
 
-    /* LOCK, so that what emulates it checks for a write first. */
+/* LOCK, so that what emulates it checks for a write first. */
 touch:
     mov GVA(%rbx), %rsi
     movzwl SIZE(%rbx), %r8d
     or %r13d, %r8d
-    call guard
+    link guard
     lock orb $0, (%rsi)
-    call unguard
+    link unguard
     jmp next
 
 read_otherwise:
-    call guard
+    link guard
     cmp $8, %r8b
     je 8f
     cmp $4, %r8b
@@ -152,12 +159,12 @@ read_otherwise:
 4:  mov (%rsi), %edi
     jmp 9f
 8:  mov (%rsi), %rdi
-9:  call unguard
+9:  link unguard
     mov %rdi, RESULT(%rbx)
     jmp next
 
 write_otherwise:
-    call guard
+    link guard
     cmp $8, %r8b
     je 8f
     cmp $4, %r8b
@@ -171,7 +178,7 @@ write_otherwise:
 4:  mov %edi, (%rsi)
     jmp 9f
 8:  mov %rdi, (%rsi)
-9:  call unguard
+9:  link unguard
     jmp next
 
 /* Through the direct map, whose pages are the supervisor's: neither SMAP nor PKRU matters. */
@@ -244,7 +251,7 @@ cr4:
     jnc 1f
     mov $GUARD_PKE, %r13d
 1:  mov %r13d, AT_HEADER + HEADER_PKE(%r14)
-    call harness_pkru
+    link harness_pkru
     jmp next
 
 efer:
@@ -295,7 +302,7 @@ guard:
     xor %ecx, %ecx
     xor %edx, %edx
     wrpkru
-2:  ret
+2:  jmp *%r11
 
 unguard:
     test $GUARD_ANY, %r8d
@@ -315,7 +322,7 @@ harness_pkru:
     xor %ecx, %ecx
     xor %edx, %edx
     wrpkru
-2:  ret
+2:  jmp *%r11
 
 /* ---- exceptions ---- */
 
@@ -377,7 +384,7 @@ fault:
 1:  movzbl FLAGS(%rbx), %eax
     or %r13d, %eax
     jz 2f
-    call no_ac
+    link no_ac
 2:  cmpl $0, AT_HEADER + HEADER_STOP(%r14)
     je next
     jmp end

@@ -13,6 +13,7 @@
 #include "sim/backend/kvm/device.h"
 #include "sim/backend/kvm/layout.h"
 #include "sim/backend/kvm/stats.h"
+#include "sim/backend/kvm/touch.h"
 
 enum {
     SECONDS = 10,
@@ -26,6 +27,7 @@ static const uint64_t GIB = (uint64_t)1 << 30, MIB_2 = (uint64_t)2 << 20;
 struct harness {
     struct harness_config config;
     struct device device;
+    int file;        /* the VM's memory */
     uint8_t *memory; /* the host's view */
     uint8_t *lent;   /* the same, as KVM has it */
     uint8_t *own;    /* HARNESS_BYTES */
@@ -36,6 +38,8 @@ struct harness {
     struct header *header;
     size_t queued;
     bool started;
+    struct touch *touch; /* with config.follow, once started */
+    uint64_t *dirty;     /* with config.dirty */
     struct stats vm_stats, vcpu_stats;
     struct harness_counts zero; /* of the counts: what they were at the reset */
 };
@@ -62,15 +66,14 @@ static bool fits(const struct harness_config *c, struct err *err)
 static bool make_memory(struct harness *h, struct err *err)
 {
     const int both = PROT_READ | PROT_WRITE;
-    int file = memfd_create("nestwalk", MFD_CLOEXEC);
-    if (file >= 0 && ftruncate(file, (off_t)h->config.memory) == 0) {
-        h->memory = mmap(NULL, h->config.memory, both, MAP_SHARED | MAP_NORESERVE, file, 0);
-        h->lent = mmap(NULL, h->config.memory, both, MAP_SHARED | MAP_NORESERVE, file, 0);
+    const int shared = MAP_SHARED | MAP_NORESERVE;
+    h->file = memfd_create("nestwalk", MFD_CLOEXEC);
+    if (h->file >= 0 && ftruncate(h->file, (off_t)h->config.memory) == 0) {
+        h->memory = mmap(NULL, h->config.memory, both, shared, h->file, 0);
+        h->lent = mmap(NULL, h->config.memory, both, shared, h->file, 0);
         h->own = mmap(NULL, HARNESS_BYTES, both, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
     int error = errno;
-    if (file >= 0)
-        close(file);
     h->memory = h->memory == MAP_FAILED ? NULL : h->memory;
     h->lent = h->lent == MAP_FAILED ? NULL : h->lent;
     h->own = h->own == MAP_FAILED ? NULL : h->own;
@@ -200,7 +203,8 @@ static bool make_vm(struct harness *h, struct err *err)
     if (!device_open(d, err) || !features_are_there(h, err) || !set_maxphyaddr(h, err) ||
         !make_memory(h, err))
         return false;
-    if (!device_memory(d, SLOT_MEMORY, 0, h->config.memory, h->lent, 0, err) ||
+    if (!device_memory(d, SLOT_MEMORY, 0, h->config.memory, h->lent,
+                       h->config.dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0, err) ||
         !device_memory(d, SLOT_HARNESS, h->base, HARNESS_BYTES, h->own, 0, err))
         return false;
     ioctl(d->vm, KVM_SET_NR_MMU_PAGES, SHADOW_PAGES); /* where it is unknown, the default will do */
@@ -226,7 +230,8 @@ struct harness *harness_new(const struct harness_config *config, struct err *err
         err_set(err, EXIT_ENVIRONMENT, "no memory");
         return NULL;
     }
-    h->device.kvm = h->device.vm = h->device.vcpu = h->vm_stats.file = h->vcpu_stats.file = -1;
+    h->file = h->device.kvm = h->device.vm = h->device.vcpu = h->vm_stats.file =
+        h->vcpu_stats.file = -1;
     h->config = *config;
     h->config.seconds = config->seconds ? config->seconds : SECONDS;
     h->base = (config->memory + GIB - 1) / GIB * GIB;
@@ -250,12 +255,16 @@ void harness_free(struct harness *h)
     stats_close(&h->vm_stats);
     stats_close(&h->vcpu_stats);
     device_close(&h->device);
+    touch_free(h->touch);
+    free(h->dirty);
     if (h->memory)
         munmap(h->memory, h->config.memory);
     if (h->lent)
         munmap(h->lent, h->config.memory);
     if (h->own)
         munmap(h->own, HARNESS_BYTES);
+    if (h->file >= 0)
+        close(h->file);
     free(h);
 }
 
@@ -311,6 +320,9 @@ static bool start(struct harness *h, struct err *err)
         return err_set(err, EXIT_USAGE, "entry %u of the top table at %#llx is in use: %#llx",
                        h->config.slot, (unsigned long long)root, (unsigned long long)*entry);
     *entry = h->entry;
+    const struct touch_memory memory = {h->file, h->lent, h->memory, h->config.memory};
+    if (h->config.follow && !h->touch && !(h->touch = touch_new(&memory, err)))
+        return false;
     h->started = set_registers(h, err);
     return h->started;
 }
@@ -424,7 +436,7 @@ bool harness_run(struct harness *h, bool stop_at_fault, size_t *done, struct err
     return true;
 }
 
-/* ---- counts ---- */
+/* ---- what is seen of it ---- */
 
 static int64_t read_count(const struct harness *h, const char *name)
 {
@@ -460,4 +472,18 @@ void harness_counts(struct harness *h, struct harness_counts *counts)
 #define X(name) counts->name -= counts->name >= 0 ? h->zero.name : 0;
     HARNESS_COUNTS(X)
 #undef X
+}
+
+struct touch *harness_touch(struct harness *h)
+{
+    return h->touch;
+}
+
+const uint64_t *harness_dirty(struct harness *h)
+{
+    size_t words = (h->config.memory / 4096 + 63) / 64;
+    if (!h->dirty && !(h->dirty = calloc(words, sizeof *h->dirty)))
+        return NULL;
+    struct kvm_dirty_log log = {.slot = SLOT_MEMORY, .dirty_bitmap = h->dirty};
+    return ioctl(h->device.vm, KVM_GET_DIRTY_LOG, &log) == 0 ? h->dirty : NULL;
 }

@@ -23,6 +23,7 @@
 #include "sim/err.h"
 
 struct harness;
+struct touch;
 
 struct harness_config {
     uint64_t memory;            /**< bytes of the VM's memory; a multiple of 4 KiB */
@@ -32,14 +33,15 @@ struct harness_config {
     struct registers registers; /**< as the guest starts; cr3 apart they are loaded by the host */
     unsigned seconds;           /**< that one batch may take: beyond, the guest hangs; 0: 10 */
     bool follow; /**< first touches and first writes are noted: see touch.h; costs an exit each */
+    bool dirty;  /**< KVM logs which frames are written: see harness_dirty */
 };
 
 /** What KVM counts, by its own names. */
 #define HARNESS_COUNTS(X)                                                                          \
     X(pf_taken)                                                                                    \
-    X(pf_fixed) X(pf_guest) X(pf_emulate) X(pf_spurious) X(invlpg) X(exits) X(irq_exits)           \
-        X(mmu_recycled) X(mmu_unsync) X(mmu_flooded) X(mmu_pte_write) X(insn_emulation)            \
-            X(pages_4k)
+    X(pf_fixed)                                                                                    \
+    X(pf_guest) X(pf_emulate) X(pf_spurious) X(invlpg) X(exits) X(irq_exits) X(mmu_recycled)       \
+        X(mmu_unsync) X(mmu_flooded) X(mmu_pte_write) X(insn_emulation) X(pages_4k)
 
 /** Each of them since the last harness_counts_reset (pages_4k: more or less than then), or -1 where
  * KVM has no such name. */
@@ -90,5 +92,15 @@ const struct command *harness_result(const struct harness *, size_t i);
  */
 bool harness_counts_reset(struct harness *, struct err *);
 void harness_counts(struct harness *, struct harness_counts *);
+
+/** With config.follow: what was seen, from the first harness_run on. Else, and before it, NULL. */
+struct touch *harness_touch(struct harness *);
+
+/**
+ * With config.dirty: which frames KVM says were written since the last call, a bit for each from
+ * frame 0 on in words of 64; the harness's, until the next call. It's exact with shadow paging;
+ * with nested paging KVM takes a frame's first use for a write. NULL: there is no log.
+ */
+const uint64_t *harness_dirty(struct harness *);
 
 #endif

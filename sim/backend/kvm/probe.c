@@ -199,6 +199,7 @@ static const struct trial trials[] = {
     {COMMAND_EXEC, NO_EXEC, NO(0x11, 0x15)},
     {COMMAND_READ, ABSENT, NO(0, 4)},
     {COMMAND_WRITE, ABSENT, NO(2, 6)},
+    {COMMAND_TOUCH, ABSENT, NO(2, 6)},
     {COMMAND_EXEC, ABSENT, NO(0x10, 0x14)},
     {COMMAND_READ, HOLE, BOTH(COMMAND_MMIO), BOTH(0)},
 };
