@@ -26,17 +26,18 @@ const char *aspect_what(enum aspect aspect)
     return what[aspect];
 }
 
-void trial_differ(struct trial *t, enum aspect aspect, uint64_t at, const char *model,
-                  const char *kvm)
+struct difference *trial_differ(struct trial *t, enum aspect aspect, uint64_t at, const char *model,
+                                const char *kvm)
 {
     struct verdict *v = t->verdict;
     v->differing[aspect]++;
     if (v->n_first == DIFFERENCES_KEPT)
-        return;
+        return NULL;
     struct difference *d = &v->first[v->n_first++];
     *d = (struct difference){.aspect = aspect, .at = at};
     snprintf(d->model, sizeof d->model, "%s", model);
     snprintf(d->kvm, sizeof d->kvm, "%s", kvm);
+    return d;
 }
 
 bool trial_refused(const struct trial *t, gpa_t gpa)
@@ -149,14 +150,15 @@ static bool reserved_explains(const struct seen_fault *model, const struct seen_
 }
 
 /* Sequences that have parted differ at each position from there on; the first is told. */
-static void part(struct trial *t, enum aspect aspect, bool *parted, uint64_t at, const char *model,
-                 const char *kvm)
+static struct difference *part(struct trial *t, enum aspect aspect, bool *parted, uint64_t at,
+                               const char *model, const char *kvm)
 {
-    if (*parted)
-        t->verdict->differing[aspect]++;
-    else
-        trial_differ(t, aspect, at, model, kvm);
+    bool first = !*parted;
     *parted = true;
+    if (first)
+        return trial_differ(t, aspect, at, model, kvm);
+    t->verdict->differing[aspect]++;
+    return NULL;
 }
 
 static void compare_faults(struct trial *t)
@@ -179,7 +181,9 @@ static void compare_faults(struct trial *t)
         }
         fault_words(model, i, of_model, sizeof of_model);
         fault_words(kvm, i, of_kvm, sizeof of_kvm);
-        part(t, ASPECT_faults, &parted, i, of_model, of_kvm);
+        struct difference *d = part(t, ASPECT_faults, &parted, i, of_model, of_kvm);
+        if (d)
+            d->fault = i < model->n_faults ? model->fault[i] : kvm->fault[i];
     }
 }
 
@@ -391,7 +395,7 @@ void compare_observations(const struct scenario *s, const struct environment *en
                       .kvm = kvm,
                       .stale = cold && !same_faults(model, cold),
                       .verdict = v};
-    *v = (struct verdict){0};
+    *v = (struct verdict){.accesses = model->accesses};
     for (enum aspect aspect = 0; aspect < ASPECT_COUNT; aspect++)
         if (!(v->skipped[aspect] = why_not(&t, aspect)))
             compare_aspect(&t, aspect);

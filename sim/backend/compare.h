@@ -33,11 +33,13 @@ struct difference {
     enum aspect aspect;
     uint64_t at;             /**< script item, gpa, position in the sequence, or gfn if dirty */
     char model[96], kvm[96]; /**< in words */
+    struct seen_fault fault; /**< of a sequence of faults: the model's there, or else KVM's */
 };
 
 enum { DIFFERENCES_KEPT = 16 };
 
 struct verdict {
+    uint64_t accesses;               /**< that the model made */
     uint64_t compared[ASPECT_COUNT]; /**< how many items, words, faults, frames */
     uint64_t differing[ASPECT_COUNT];
     const char *skipped[ASPECT_COUNT]; /**< NULL: compared; else why not */

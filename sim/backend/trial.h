@@ -28,8 +28,9 @@ static inline void trial_reach(struct trial *t, enum mask mask, bool in_reach)
     t->verdict->in_reach[mask] += in_reach && trial_masks(t, mask);
 }
 
-/** A difference that nothing explains: counted, and kept while there is room. */
-void trial_differ(struct trial *, enum aspect, uint64_t at, const char *model, const char *kvm);
+/** A difference that nothing explains: counted, and kept while there is room; NULL: it is not. */
+struct difference *trial_differ(struct trial *, enum aspect, uint64_t at, const char *model,
+                                const char *kvm);
 
 /** Whether a faulting walk read the entry at @p gpa, in the model or in the model cold. */
 bool trial_refused(const struct trial *, gpa_t gpa);
