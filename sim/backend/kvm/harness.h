@@ -40,8 +40,18 @@ struct harness_config {
 #define HARNESS_COUNTS(X)                                                                          \
     X(pf_taken)                                                                                    \
     X(pf_fixed)                                                                                    \
-    X(pf_guest) X(pf_emulate) X(pf_spurious) X(invlpg) X(exits) X(irq_exits) X(mmu_recycled)       \
-        X(mmu_unsync) X(mmu_flooded) X(mmu_pte_write) X(insn_emulation) X(pages_4k)
+    X(pf_guest)                                                                                    \
+    X(pf_emulate)                                                                                  \
+    X(pf_spurious)                                                                                 \
+    X(invlpg)                                                                                      \
+    X(exits)                                                                                       \
+    X(irq_exits)                                                                                   \
+    X(mmu_recycled)                                                                                \
+    X(mmu_unsync)                                                                                  \
+    X(mmu_flooded)                                                                                 \
+    X(mmu_pte_write)                                                                               \
+    X(insn_emulation)                                                                              \
+    X(pages_4k)
 
 /** Each of them since the last harness_counts_reset (pages_4k: more or less than then), or -1 where
  * KVM has no such name. */
