@@ -53,8 +53,8 @@ extern const struct command *const commands[];
 
 /* One file each: cmd_run.c, cmd_walk.c, ... */
 extern const struct command command_run, command_walk, command_record, command_replay,
-    command_compare, command_validate, command_sweep, command_convert, command_diff, command_check,
-    command_machines, command_modes, command_schema, command_help;
+    command_compare, command_validate, command_fuzz, command_sweep, command_convert, command_diff,
+    command_check, command_machines, command_modes, command_schema, command_help;
 
 /** The options that every command has. */
 extern const struct cli_option common_options[];

@@ -232,6 +232,13 @@ bool rules_allow_registers(const struct rules *r, const struct registers *x)
            (!x->pkru || x->cr4 & CR4_PKE);
 }
 
+/* KVM's shadow tables are the same with EFER.NXE set and clear: what was translated while it was
+ * set, KVM goes on using, whatever is invalidated. */
+static bool outlives_nx(const struct rules *r, const struct registers *x)
+{
+    return !r->environment->nested && r->registers.efer & ~x->efer & EFER_NXE;
+}
+
 /* The registers after an item. */
 static struct registers after(const struct rules *r, const struct script_item *item)
 {
@@ -272,7 +279,7 @@ bool rules_allow(const struct rules *r, const struct script_item *item)
     case VERB_mov_cr3:
     case VERB_mov_cr4:
     case VERB_wrmsr_efer:
-        return rules_allow_registers(r, &x);
+        return rules_allow_registers(r, &x) && !outlives_nx(r, &x);
     case VERB_wrpkru:
         return x.cr4 & CR4_PKE && item->value == x.pkru;
     default:
