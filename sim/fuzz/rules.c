@@ -52,21 +52,27 @@ static bool is_canonical(const struct rules *r, gva_t gva)
     return (gva_t)((int64_t)(gva << spare) >> spare) == gva;
 }
 
-static bool is_reserved(const struct rules *r, unsigned level, uint64_t entry)
+static bool is_unaligned(unsigned level, uint64_t entry)
 {
-    bool page = level > 1 && entry & PTE_PS;
-    uint64_t beyond = low_bits(52) & ~low_bits(r->environment->maxphyaddr);
-    uint64_t unaligned = page ? low_bits(shift_of(level)) & ~low_bits(13) : 0;
-    bool no_nx = !(r->registers.efer & EFER_NXE);
-    return entry & (beyond | unaligned) || (page && level > 3) || (no_nx && entry & PTE_NX);
+    return level > 1 && entry & PTE_PS && entry & low_bits(shift_of(level)) & ~low_bits(13);
 }
 
-/* What makers disagree on: G above the page tables; large pages that CPUID hides. */
+static bool is_reserved(const struct rules *r, unsigned level, uint64_t entry)
+{
+    uint64_t beyond = low_bits(52) & ~low_bits(r->environment->maxphyaddr);
+    bool no_nx = !(r->registers.efer & EFER_NXE);
+    return entry & beyond || is_unaligned(level, entry) || (entry & PTE_PS && level > 3) ||
+           (no_nx && entry & PTE_NX);
+}
+
+/* What makers disagree on: G above the page tables; large pages that CPUID hides. And what KVM's
+ * emulator does: it sets A in a large page before it looks whether it is aligned. */
 static bool is_unclear(const struct rules *r, unsigned level, uint64_t entry)
 {
+    const struct environment *e = r->environment;
     bool page = level == 1 || entry & PTE_PS;
-    return (level == 3 && page && !r->environment->has.page_1gib) ||
-           (level > 2 && !page && entry & PTE_G);
+    return (level == 3 && page && !e->has.page_1gib) || (level > 2 && !page && entry & PTE_G) ||
+           (e->mask[MASK_accessed_of_refused] && is_unaligned(level, entry) && !(entry & PTE_A));
 }
 
 static gpa_t address_in(unsigned level, uint64_t entry)
