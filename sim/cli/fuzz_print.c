@@ -13,21 +13,28 @@ void fuzz_found_print(FILE *out, const struct fuzz_found *f)
     fprintf(out, "\n  %s\n  saved; look at it with: nestwalk validate %s\n", f->words, f->path);
 }
 
-void fuzz_report_table(FILE *out, const struct fuzz_report *r)
+static void print_masks(FILE *out, const struct fuzz_report *r)
 {
-    fprintf(out, "Seed %" PRIu64 ": the model (%s) and %s ", r->seed, r->mode, r->judge);
-    if (r->differences)
-        fprintf(out, "differ in %" PRIu64 " program%s\n\n", r->differences,
-                r->differences == 1 ? "" : "s");
-    else
-        fputs("agree\n\n", out);
-    for (unsigned i = 0; i < FUZZ_COUNT_COUNT; i++)
-        fprintf(out, "  %-36s %14s\n", fuzz_count_what(i), grouped(r->tally.count[i]).text);
     fprintf(out, "\n%-38s %14s %14s\n", "Masks", "within reach", "explained");
     for (unsigned m = 0; m < MASK_COUNT; m++)
         if (r->environment->mask[m])
             fprintf(out, "  %-36s %14s %14s\n", mask_name(m), grouped(r->tally.in_reach[m]).text,
                     grouped(r->tally.masked[m]).text);
+}
+
+void fuzz_report_table(FILE *out, const struct fuzz_report *r)
+{
+    fprintf(out, "Programs of seed %" PRIu64 "\n", r->seed);
+    for (unsigned i = 0; i < FUZZ_COUNT_COUNT; i++)
+        fprintf(out, "  %-36s %14s\n", fuzz_count_what(i), grouped(r->tally.count[i]).text);
+    print_masks(out, r);
+    fprintf(out, "\n%s accesses: the model (%s) and %s ",
+            grouped(r->tally.count[FUZZ_accesses]).text, r->mode, r->judge);
+    if (r->differences)
+        fprintf(out, "differ in %" PRIu64 " program%s\n", r->differences,
+                r->differences == 1 ? "" : "s");
+    else
+        fputs("agree\n", out);
 }
 
 void fuzz_report_json(FILE *out, const struct fuzz_report *r)
