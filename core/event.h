@@ -92,7 +92,7 @@ enum exit_reason {
 
 /** What a hypervisor does about exits: the detail of EVENT_WORK. Name, price, what it is. */
 #define WORKS(X)                                                                                   \
-    X(back, back_page, "gives the VM a page")                                                      \
+    X(back, back_page, "gives the VM a page, new or dropped before")                               \
     X(map, violation, "maps a page in the second stage")                                           \
     X(fill, shadow_fill, "fills a shadow entry from the guest's tables")                           \
     X(prefetch, table_fill, "fills a shadow entry ahead of its use")                               \
@@ -111,7 +111,10 @@ enum exit_reason {
     X(scan, table_fill, "looks whether a guest's table was written lately")                        \
     X(validate, validate, "checks an update of a table that the guest asked for")                  \
     X(pin, validate, "checks and pins a table")                                                    \
-    X(drain, drain, "empties the page-modification log")
+    X(drain, drain, "empties the page-modification log")                                           \
+    X(drop, table_fill, "takes its mappings of a page away, and keeps what is in it")              \
+    X(protect, table_fill, "takes the right to write from its mappings of a page")                 \
+    X(unprotect, none, "gives the right to write to a page back, for the first write")
 
 enum work {
 #define X(name, ...) WORK_##name,
@@ -183,7 +186,7 @@ enum cost {
       "the guest OS changes rights; address: gva, value: bytes")                                   \
     X(EXIT, "exit", 3, 1, 13, by_reason,                                                           \
       "a VM exit; detail: the reason; address: the address it is about, value: its qualification") \
-    X(WORK, "work", 3, 6, 20, by_work,                                                             \
+    X(WORK, "work", 3, 6, 23, by_work,                                                             \
       "the hypervisor's work; detail: what; address: what it is about")
 
 enum event_kind {

@@ -22,6 +22,12 @@ const struct mode_about *mode_about(enum mode mode)
     return &about[mode];
 }
 
+bool verb_is_hypervisors(enum verb verb)
+{
+    return verb == VERB_invept || verb == VERB_invvpid || verb == VERB_drop ||
+           verb == VERB_write_protect;
+}
+
 enum mode mode_named(const char *name)
 {
     enum mode mode = 0;

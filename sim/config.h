@@ -177,6 +177,9 @@ struct machine_config {
     X(wrpkru, "WRPKRU of value")                                                                   \
     X(invept, "the hypervisor's INVEPT of type 1 (the VM's second stage) or 2 (all)")              \
     X(invvpid, "the hypervisor's INVVPID of type 0 to 3, with vpid and gva")                       \
+    X(drop, "the hypervisor takes its mappings of size bytes at gpa away; what is there stays")    \
+    X(write_protect, "the hypervisor takes the right to write from its mappings: the next write "  \
+                     "to each page exits")                                                         \
     X(map, "the process maps size bytes at gva")                                                   \
     X(unmap, "the process unmaps size bytes at gva")                                               \
     X(protect, "the process changes the rights of size bytes at gva")                              \
@@ -197,9 +200,10 @@ struct script_item {
     struct access access; /**< access: complete; others: gva alone */
     bool has_value;
     uint64_t value;  /**< to write, to store, to load into a register */
-    gpa_t gpa;       /**< store, dump */
+    gpa_t gpa;       /**< store, dump, drop, write_protect */
     unsigned size;   /**< store: 1, 2, 4 or 8 */
-    uint64_t length; /**< map, unmap, protect: bytes; dump: words; run: accesses */
+    uint64_t length; /**< map, unmap, protect, drop, write_protect: bytes; dump: words; run:
+                        accesses */
     unsigned type;   /**< invpcid, invept, invvpid */
     uint16_t pcid;   /**< invpcid; invvpid: the VPID, 0: the VM's own */
     struct map_config map;
@@ -225,6 +229,9 @@ struct mode_about {
     const char *what;
 };
 const struct mode_about *mode_about(enum mode);
+
+/** Whether a verb is an act of the hypervisor's, which no guest sees. */
+bool verb_is_hypervisors(enum verb);
 
 /** The mode of that name, or MODES. */
 enum mode mode_named(const char *name);

@@ -139,6 +139,22 @@ static void do_hypervisor(const struct vcpu *v, const struct script_item *item, 
         stopped(o, fault);
 }
 
+/* What a hypervisor does while its guest is at something else. */
+static void do_move(struct machine *m, const struct script_item *item, struct outcome *o)
+{
+    const struct technique *technique = technique_for(m, item->vm);
+    struct door door = {m, schedule_vcpu(m, item->vm, 0)};
+    enum move move = item->verb == VERB_drop ? MOVE_DROP : MOVE_WRITE_PROTECT;
+    *o = (struct outcome){.kind = OUTCOME_OK};
+    if (!technique->move || m->vm[item->vm].config->second_stage_raw.given)
+        stopped(o, "drop, write_protect: no hypervisor maps this VM's memory");
+    else if ((item->gpa | item->length) & low_bits(FRAME_SHIFT) ||
+             !vm_holds(m, item->vm, item->gpa, item->length))
+        stopped(o, "drop, write_protect: not whole frames of the VM's memory");
+    else
+        technique->move(&door, move, item->gpa, item->length);
+}
+
 /* System calls of the item's process. */
 static void do_guest(struct machine *m, struct vcpu *v, const struct script_item *item,
                      struct outcome *o)
@@ -185,6 +201,10 @@ void machine_explain(struct machine *m, const struct script_item *item,
 
 void machine_do(struct machine *m, const struct script_item *item, struct outcome *o)
 {
+    if (item->verb == VERB_drop || item->verb == VERB_write_protect) {
+        do_move(m, item, o);
+        return;
+    }
     struct vcpu *v = vcpu_for(m, item);
     *o = (struct outcome){.kind = OUTCOME_OK};
     if (!v) {

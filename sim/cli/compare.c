@@ -171,7 +171,7 @@ static void take_outcome(void *self, unsigned index, const struct script_item *i
     const uint64_t words[] = {
         index, o->kind, o->has_value ? o->value : 0, o->vector, o->error_code, o->cr2, o->gpa};
     (void)m;
-    if (item->verb == VERB_invept || item->verb == VERB_invvpid)
+    if (verb_is_hypervisors(item->verb))
         return; /* its hypervisor's, which a guest does not see */
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         r->outcomes = digest_word(r->outcomes, words[i]);

@@ -1,6 +1,7 @@
 #include "sim/hypervisor/agile.h"
 
 #include "sim/hypervisor/back.h"
+#include "sim/hypervisor/moves.h"
 #include "sim/hypervisor/second_tables.h"
 #include "sim/hypervisor/shadow.h"
 
@@ -316,6 +317,35 @@ static const char *execute(struct door *door, const struct instruction *i)
     return technique_shadow.execute(door, i);
 }
 
+/* The processor finds a frame by shadow tables, by the second stage, and as a table of the guest's
+ * where a walk leaves the former for the latter. */
+static void follow(struct door *door, gpa_t frame, const struct p2m_entry *entry)
+{
+    shadow_follow(door, frame, entry);
+    second_tables_follow(door, 1, frame, entry);
+    if (entry->state != P2M_PRESENT)
+        drop_switches(door, frame >> FRAME_SHIFT);
+}
+
+/* Walks that begin in the guest's own root do so at the host's address: it is in use. */
+static void bring_roots_back(struct door *door)
+{
+    for (unsigned i = 0; i < door->machine->n_vcpus; i++) {
+        struct door there = {door->machine, &door->machine->vcpu[i]};
+        struct p2m_entry entry;
+        if (there.vcpu->vm == door->vcpu->vm && there.vcpu->mmu->stage[0].host_root)
+            back_page(&there, 1, shadow_here(&there)->guest.root, KIND_WRITE, &entry);
+    }
+}
+
+static void move(struct door *door, enum move move, gpa_t gpa, uint64_t bytes)
+{
+    moves_make(door, move, gpa, bytes, follow);
+    shadow_resume(door);
+    second_tables_forget(door);
+    bring_roots_back(door);
+}
+
 const struct technique technique_agile = {
     .prepare = prepare,
     .reset = reset,
@@ -324,4 +354,5 @@ const struct technique technique_agile = {
     .store = store,
     .written = written,
     .look_around = look_around,
+    .move = move,
 };

@@ -3,6 +3,8 @@
 #include "sim/hypervisor/bill.h"
 #include "sim/hypervisor/technique.h"
 
+enum { AROUND = 16 * FRAME_BYTES /* Linux's fault_around_bytes */ };
+
 /* A number that depends on nothing but the seed and a region: the mix of pages is reproducible. */
 static uint32_t share_of(const struct machine *m, unsigned vm, unsigned level, gpa_t gpa)
 {
@@ -40,7 +42,8 @@ static bool take_below(struct door *door, unsigned depth, unsigned level, uint64
     return taken;
 }
 
-bool back_page(struct door *door, unsigned depth, gpa_t gpa, struct p2m_entry *entry)
+/* A frame for a page that has none. */
+static bool give_frame(struct door *door, unsigned depth, gpa_t gpa)
 {
     struct machine *m = door->machine;
     struct p2m *p2m = &m->vm[door->vcpu->vm].p2m[depth];
@@ -59,8 +62,42 @@ bool back_page(struct door *door, unsigned depth, gpa_t gpa, struct p2m_entry *e
     }
     if (!own)
         bill_work(door, depth, level, WORK_back, gpa);
-    *entry = p2m_get(p2m, gpa);
     m->mem.exhausted |= p2m->words.exhausted || m->host.owners.exhausted;
+    return true;
+}
+
+/* What was dropped around a page: what is write-protected stays apart. */
+static void bring_back_around(struct p2m *p2m, gpa_t gpa)
+{
+    gpa_t first = gpa & -(gpa_t)AROUND;
+    for (gpa_t at = first; at < first + AROUND; at += FRAME_BYTES) {
+        struct p2m_entry entry = p2m_get(p2m, at);
+        if (entry.state != P2M_KEPT || entry.write_protected)
+            continue;
+        entry.state = P2M_PRESENT;
+        p2m_put(p2m, at, &entry);
+    }
+}
+
+bool back_page(struct door *door, unsigned depth, gpa_t gpa, unsigned kind, struct p2m_entry *entry)
+{
+    struct p2m *p2m = &door->machine->vm[door->vcpu->vm].p2m[depth];
+    if (p2m_get(p2m, gpa).state == P2M_ABSENT && !give_frame(door, depth, gpa))
+        return false;
+    *entry = p2m_get(p2m, gpa);
+    bool write = (kind & KIND_OP) == KIND_WRITE, lift = write && entry->write_protected;
+    bool dropped = entry->state == P2M_KEPT;
+    if (!dropped && !lift)
+        return true;
+    entry->state = P2M_PRESENT;
+    entry->write_protected &= !write;
+    p2m_put(p2m, gpa, entry);
+    if (dropped)
+        bill_work(door, depth, entry->level, WORK_back, gpa);
+    if (lift)
+        bill_work(door, depth, entry->level, WORK_unprotect, gpa);
+    if (dropped && !write && !entry->write_protected)
+        bring_back_around(p2m, gpa);
     return true;
 }
 
@@ -79,7 +116,7 @@ bool back_reach(struct door *door, unsigned depth, uint64_t at, hpa_t *host)
     *host = at;
     for (unsigned below = depth + 1; below <= vm->below; below++) {
         struct p2m_entry entry = p2m_get(&vm->p2m[below], *host);
-        if (entry.state == P2M_ABSENT && !back_page(door, below, *host, &entry))
+        if (entry.state != P2M_PRESENT && !back_page(door, below, *host, KIND_READ, &entry))
             return false;
         *host = entry.at + (*host & low_bits(FRAME_SHIFT));
     }

@@ -1,7 +1,12 @@
 /**
  * @file
  * Backing: a VM's page gets a frame of the space below, of the size that its configuration asks
- * for where that fits.
+ * for where that fits; and gets back what its hypervisor has taken away (see moves).
+ *
+ * Modelled: what a read brings back comes with what is dropped around it, as Linux maps pages of a
+ * file or of shared memory that are still in its page cache (fault-around); a write comes alone.
+ * Source: Linux, mm/memory.c, do_fault_around; include/linux/userfaultfd_k.h,
+ * uffd_disable_fault_around.
  */
 #ifndef SIM_HYPERVISOR_BACK_H
 #define SIM_HYPERVISOR_BACK_H
@@ -9,10 +14,12 @@
 #include "sim/parts.h"
 
 /**
- * Gives the absent page around @p gpa, of the space that enters stage @p depth, a frame of the
- * space below and enters it in the p2m. False: no memory, and the machine is stopped.
+ * Makes the page around @p gpa, of the space that enters stage @p depth, ready for an access of
+ * @p kind (enum kind): one without a frame of the space below gets one, one that was dropped comes
+ * back, one that is write-protected may be written again. False: no memory, and the machine is
+ * stopped.
  */
-bool back_page(struct door *, unsigned depth, gpa_t gpa, struct p2m_entry *);
+bool back_page(struct door *, unsigned depth, gpa_t gpa, unsigned kind, struct p2m_entry *);
 
 /** Takes a table of @p bytes (a power of two from 4 KiB) from the space under stage @p depth. */
 bool back_table(struct door *, unsigned depth, uint64_t bytes, enum frame_use, uint64_t *at);

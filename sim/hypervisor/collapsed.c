@@ -6,36 +6,40 @@
  * Modelled: L1's tables stand in L1's memory; an exit is L0's first, which hands it on where L1's
  * tables have no answer; L1 then enters its guest again, which is an exit too. Simplified: L1's
  * other exits (VMREAD, VMWRITE) are spared it, as by VMCS shadowing; an entry of L1's is dirty as
- * soon as it is collapsed; L1 never takes a page back. Not modelled: L1's own INVEPT.
+ * soon as it is collapsed; what L1 takes away of its own accord L0 learns of at once, unbilled. Not
+ * modelled: L1's own INVEPT.
  * Source: Ben-Yehuda et al., "The Turtles Project", OSDI 2010.
  */
 #include "sim/hypervisor/back.h"
 #include "sim/hypervisor/bill.h"
+#include "sim/hypervisor/moves.h"
 #include "sim/hypervisor/second_tables.h"
 #include "sim/hypervisor/technique.h"
 
 enum { L1 = 1, L0 = 2 }; /* depths of the two hypervisors */
 
+static struct p2m_entry in_l1(const struct door *door, gpa_t gpa)
+{
+    return p2m_get(&door->machine->vm[door->vcpu->vm].p2m[L1], gpa);
+}
+
 /* What L1's tables make of a page, and the host's frame for it. */
 static bool look_up(struct door *door, gpa_t gpa, struct p2m_entry *host)
 {
-    struct vm *vm = &door->machine->vm[door->vcpu->vm];
-    struct p2m_entry middle = p2m_get(&vm->p2m[L1], gpa);
-    if (middle.state == P2M_ABSENT)
-        return false;
-    *host = p2m_get(&vm->p2m[L0], middle.at);
-    if (host->state == P2M_ABSENT && !back_page(door, L0, middle.at, host))
+    struct p2m_entry middle = in_l1(door, gpa);
+    if (!back_page(door, L0, middle.at, KIND_READ, host))
         return false;
     host->level = middle.level < host->level ? middle.level : host->level;
+    host->write_protected = middle.write_protected;
     return true;
 }
 
 /* L1 answers: its p2m and its tables get the page. */
-static bool answer_in_l1(struct door *door, gpa_t gpa)
+static bool answer_in_l1(struct door *door, gpa_t gpa, unsigned kind)
 {
     struct p2m_entry middle;
     bill_work(door, L0, 0, WORK_reflect, gpa);
-    if (!back_page(door, L1, gpa, &middle))
+    if (!back_page(door, L1, gpa, kind, &middle))
         return false;
     bill_work(door, L1, middle.level, WORK_map, gpa);
     if (!second_tables_map(door, L1, gpa, &middle))
@@ -53,9 +57,12 @@ static bool answer_in_l0(struct door *door, gpa_t gpa)
     return second_tables_map(door, L0, gpa, &host);
 }
 
-static bool is_absent(const struct door *door, gpa_t gpa)
+/* Whether L1's tables have no answer either. */
+static bool is_l1s(const struct door *door, const struct refusal *r)
 {
-    return p2m_get(&door->machine->vm[door->vcpu->vm].p2m[L1], gpa).state == P2M_ABSENT;
+    struct p2m_entry middle = in_l1(door, r->ia);
+    bool write = (r->access & KIND_OP) == KIND_WRITE;
+    return middle.state != P2M_PRESENT || (write && middle.write_protected);
 }
 
 static bool prepare(struct machine *m, unsigned number, struct err *err)
@@ -86,9 +93,10 @@ static enum remedy answer(struct door *door, gva_t gva, const struct refusal *r,
                              .address = r->ia};
     bill_exit(door, L0, exit->reason, exit->address, exit->qualification);
     mmu_second_stage_fault(door->vcpu->mmu, gva, r);
-    if (r->kind != REFUSED_NOT_PRESENT || r->ia >= vm->p2m[L1].bytes)
+    if ((r->kind != REFUSED_NOT_PRESENT && r->kind != REFUSED_PROTECTION) ||
+        r->ia >= vm->p2m[L1].bytes)
         return REMEDY_EXIT;
-    bool done = is_absent(door, r->ia) ? answer_in_l1(door, r->ia) : answer_in_l0(door, r->ia);
+    bool done = is_l1s(door, r) ? answer_in_l1(door, r->ia, r->access) : answer_in_l0(door, r->ia);
     return done ? REMEDY_RETRY : REMEDY_STOP;
 }
 
@@ -128,10 +136,24 @@ static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, u
     return true;
 }
 
+/* What L0 has collapsed it makes anew when it is missed. */
+static void follow(struct door *door, gpa_t frame, const struct p2m_entry *middle)
+{
+    second_tables_follow(door, L1, frame, middle);
+    second_tables_follow(door, L0, frame, &(struct p2m_entry){.state = P2M_ABSENT});
+}
+
+static void move(struct door *door, enum move move, gpa_t gpa, uint64_t bytes)
+{
+    moves_make(door, move, gpa, bytes, follow);
+    second_tables_forget(door);
+}
+
 const struct technique technique_collapsed = {
     .prepare = prepare,
     .reset = reset,
     .refused = refused,
     .execute = execute,
     .store = store,
+    .move = move,
 };

@@ -7,14 +7,15 @@
 
 #include "sim/hypervisor/back.h"
 #include "sim/hypervisor/bill.h"
+#include "sim/hypervisor/moves.h"
 #include "sim/hypervisor/second_tables.h"
 #include "sim/hypervisor/technique.h"
 
-/* A page of the space that enters stage `depth` is touched and not mapped there: maps it. */
-static bool provide(struct door *door, unsigned depth, gpa_t gpa)
+/* A page of the space that enters stage `depth` is touched and not mapped so there: maps it. */
+static bool provide(struct door *door, unsigned depth, gpa_t gpa, unsigned kind)
 {
-    struct p2m_entry entry = p2m_get(&door->machine->vm[door->vcpu->vm].p2m[depth], gpa);
-    if (entry.state == P2M_ABSENT && !back_page(door, depth, gpa, &entry))
+    struct p2m_entry entry;
+    if (!back_page(door, depth, gpa, kind, &entry))
         return false;
     bill_work(door, depth, entry.level, WORK_map, gpa);
     return second_tables_map(door, depth, gpa, &entry);
@@ -87,11 +88,13 @@ static void drain_log(struct door *door)
     bill_work(door, mmu->stages - 1, 0, WORK_drain, mmu->log.at);
 }
 
-/* Whether the hypervisor maps memory there, and allows what was refused. */
+/* Whether the hypervisor maps memory there, and allows what was refused: in tables of its own a
+ * right is missing only where it has taken it. */
 static bool may_provide(struct door *door, const struct refusal *r)
 {
     const struct vm *vm = &door->machine->vm[door->vcpu->vm];
-    return !vm->config->second_stage_raw.given && r->kind == REFUSED_NOT_PRESENT &&
+    return !vm->config->second_stage_raw.given &&
+           (r->kind == REFUSED_NOT_PRESENT || r->kind == REFUSED_PROTECTION) &&
            r->ia < vm->p2m[r->depth].bytes;
 }
 
@@ -118,7 +121,7 @@ static enum remedy answer(struct door *door, gva_t gva, const struct refusal *r,
         drain_log(door);
     else if (!may_provide(door, r))
         return REMEDY_EXIT;
-    else if (!provide(door, r->depth, r->ia))
+    else if (!provide(door, r->depth, r->ia, r->access))
         return REMEDY_STOP;
     return REMEDY_RETRY;
 }
@@ -166,10 +169,22 @@ static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, u
     return true;
 }
 
+static void follow(struct door *door, gpa_t frame, const struct p2m_entry *entry)
+{
+    second_tables_follow(door, 1, frame, entry);
+}
+
+static void move(struct door *door, enum move move, gpa_t gpa, uint64_t bytes)
+{
+    moves_make(door, move, gpa, bytes, follow);
+    second_tables_forget(door);
+}
+
 const struct technique technique_nested = {
     .prepare = prepare,
     .reset = reset,
     .refused = refused,
     .execute = execute,
     .store = store,
+    .move = move,
 };

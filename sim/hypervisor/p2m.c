@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* A word: bits 1:0 state, 5:4 level, the rest the frame's address. */
-enum { STATE = 3, LEVEL_SHIFT = 4, WORD = 8 };
+/* A word: bits 1:0 state, 2 write-protected, 5:4 level, the rest the frame's address. */
+enum { STATE = 3, PROTECTED = 4, LEVEL_SHIFT = 4, WORD = 8 };
 
 static uint64_t place_of(gpa_t gpa)
 {
@@ -34,14 +34,36 @@ struct p2m_entry p2m_get(const struct p2m *p, gpa_t gpa)
     uint64_t word = mem_load(&p->words, place_of(gpa), WORD);
     return (struct p2m_entry){.state = (enum p2m_state)(word & STATE),
                               .level = word >> LEVEL_SHIFT & 3,
+                              .write_protected = word & PROTECTED,
                               .at = word & ~low_bits(FRAME_SHIFT)};
+}
+
+void p2m_put(struct p2m *p, gpa_t gpa, const struct p2m_entry *entry)
+{
+    mem_store(&p->words, place_of(gpa),
+              entry->at | entry->level << LEVEL_SHIFT | (entry->write_protected ? PROTECTED : 0) |
+                  entry->state,
+              WORD);
+}
+
+/* Frames in order, of pages of @p level. */
+static void enter(struct p2m *p, gpa_t gpa, uint64_t bytes, unsigned level, uint64_t at)
+{
+    struct p2m_entry entry = {.state = P2M_PRESENT, .level = level, .at = at};
+    for (uint64_t done = 0; done < bytes; done += FRAME_BYTES, entry.at += FRAME_BYTES)
+        p2m_put(p, gpa + done, &entry);
 }
 
 void p2m_set(struct p2m *p, gpa_t gpa, unsigned level, uint64_t at)
 {
-    for (uint64_t done = 0; done < p2m_page_bytes(level); done += FRAME_BYTES)
-        mem_store(&p->words, place_of(gpa + done), (at + done) | level << LEVEL_SHIFT | P2M_PRESENT,
-                  WORD);
+    enter(p, gpa, p2m_page_bytes(level), level, at);
+}
+
+void p2m_split(struct p2m *p, gpa_t gpa)
+{
+    unsigned level = p2m_get(p, gpa).level;
+    gpa_t first = gpa & -p2m_page_bytes(level);
+    enter(p, first, p2m_page_bytes(level), level - 1, p2m_get(p, first).at);
 }
 
 bool p2m_is_free(const struct p2m *p, gpa_t gpa, unsigned level)
@@ -61,7 +83,7 @@ static void count_words(void *self, hpa_t at, const uint8_t *bytes)
     (void)at;
     for (unsigned i = 0; i < FRAME_BYTES; i += WORD) {
         memcpy(&word, bytes + i, WORD);
-        *count += (word & STATE) == P2M_PRESENT;
+        *count += (word & STATE) != P2M_ABSENT;
     }
 }
 

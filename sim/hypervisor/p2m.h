@@ -14,6 +14,7 @@
 enum p2m_state {
     P2M_ABSENT,  /**< no frame: given one on first touch */
     P2M_PRESENT, /**< has a frame */
+    P2M_KEPT,    /**< was dropped: nothing maps its frame, which comes back on the next touch */
 };
 
 struct p2m {
@@ -23,8 +24,9 @@ struct p2m {
 
 struct p2m_entry {
     enum p2m_state state;
-    unsigned level; /**< of the page of the space below that the frame is part of */
-    uint64_t at;    /**< address of the frame in the space below */
+    unsigned level;       /**< of the page of the space below that the frame is part of */
+    bool write_protected; /**< the next write exits */
+    uint64_t at;          /**< address of the frame in the space below */
 };
 
 /** An empty p2m for @p bytes of physical memory. False: no memory for its index. */
@@ -38,6 +40,12 @@ struct p2m_entry p2m_get(const struct p2m *, gpa_t gpa);
 
 /** Enters a page of @p level at @p gpa, both aligned to it: 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB. */
 void p2m_set(struct p2m *, gpa_t gpa, unsigned level, uint64_t at);
+
+/** Changes the entry of one frame: its state, and whether it is write-protected. */
+void p2m_put(struct p2m *, gpa_t gpa, const struct p2m_entry *);
+
+/** Makes the large page around @p gpa pages of the next smaller size. */
+void p2m_split(struct p2m *, gpa_t gpa);
 
 /** Whether no frame of the page of @p level around @p gpa has a frame yet, and all are inside. */
 bool p2m_is_free(const struct p2m *, gpa_t gpa, unsigned level);

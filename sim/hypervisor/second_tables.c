@@ -29,6 +29,16 @@ static bool table_below(struct door *door, unsigned depth, const struct format *
     return true;
 }
 
+/* What a leaf says of a page; that it was used and written stays. */
+static void set_leaf(struct mem *mem, const struct format *f, unsigned level, hpa_t at,
+                     const struct p2m_entry *entry)
+{
+    uint64_t page = entry->at & ~low_bits(f->shift[level]), old = mem_load(mem, at, f->entry_bytes);
+    uint32_t rights = entry->write_protected ? MAY_ALL & ~MAY_WRITE : MAY_ALL;
+    uint64_t flags = format_present(f, old) ? old & (f->accessed | f->dirty) : 0;
+    mem_store(mem, at, format_entry(f, level, true, page, rights) | flags, f->entry_bytes);
+}
+
 bool second_tables_map(struct door *door, unsigned depth, gpa_t gpa, const struct p2m_entry *entry)
 {
     const struct stage stage = second_tables_stage(door, depth);
@@ -43,14 +53,46 @@ bool second_tables_map(struct door *door, unsigned depth, gpa_t gpa, const struc
         if (!back_reach(door, depth, table + format_offset(f, level, gpa), &at))
             return false;
         if (level == leaf) {
-            uint64_t page = entry->at & ~low_bits(f->shift[level]);
-            mem_store(&door->machine->mem, at, format_entry(f, level, true, page, MAY_ALL),
-                      f->entry_bytes);
+            set_leaf(&door->machine->mem, f, level, at, entry);
             return true;
         }
         if (!table_below(door, depth, f, level, at, &table))
             return false;
     }
+}
+
+void second_tables_follow(struct door *door, unsigned depth, gpa_t gpa,
+                          const struct p2m_entry *entry)
+{
+    const struct stage stage = second_tables_stage(door, depth);
+    const struct format *f = &stage.format;
+    struct mem *mem = &door->machine->mem;
+    uint64_t table = stage.root;
+    for (unsigned level = f->levels;; level--) {
+        hpa_t at;
+        if (!back_reach(door, depth, table + format_offset(f, level, gpa), &at))
+            return;
+        uint64_t word = mem_load(mem, at, f->entry_bytes);
+        if (!format_present(f, word))
+            return;
+        if (!format_is_leaf(f, level, word)) {
+            table = format_address(f, level, false, word);
+            continue;
+        }
+        if (entry->state == P2M_PRESENT && level <= entry->level)
+            set_leaf(mem, f, level, at, entry);
+        else
+            mem_store(mem, at, 0, f->entry_bytes);
+        return;
+    }
+}
+
+void second_tables_forget(struct door *door)
+{
+    const struct machine *m = door->machine;
+    for (unsigned i = 0; i < m->n_vcpus; i++)
+        if (m->vcpu[i].vm == door->vcpu->vm)
+            mmu_invept(m->vcpu[i].mmu, 1, m->vcpu[i].mmu->stage[1].root);
 }
 
 struct second_stage_controls second_tables_controls_for(const struct vm_config *config)

@@ -23,6 +23,15 @@ bool second_tables_new_root(struct machine *, unsigned vm, unsigned depth);
 /** Enters the page of a p2m entry that holds @p gpa. False: no memory. */
 bool second_tables_map(struct door *, unsigned depth, gpa_t gpa, const struct p2m_entry *);
 
+/**
+ * The p2m entry of the frame at @p gpa has changed: the leaf that maps it, if there is one, says
+ * the same from now on, or goes if nothing of its size is present there.
+ */
+void second_tables_follow(struct door *, unsigned depth, gpa_t gpa, const struct p2m_entry *);
+
+/** INVEPT of the VM's second stage on all its vCPUs, unbilled. */
+void second_tables_forget(struct door *);
+
 /** Answers the refusal of a second stage. */
 typedef enum remedy second_tables_answer(struct door *, gva_t, const struct refusal *,
                                          struct vm_exit *);

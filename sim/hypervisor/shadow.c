@@ -2,6 +2,7 @@
 #include "sim/hypervisor/shadow.h"
 
 #include "sim/hypervisor/back.h"
+#include "sim/hypervisor/moves.h"
 
 /* ---- what the vCPU runs on ---- */
 
@@ -234,16 +235,20 @@ static enum remedy refused(struct door *door, const struct access *access, const
     return REMEDY_FAULT;
 }
 
-/* The first touch of a frame exits, as an access would: the kernel's own mapping lacks it. */
-static bool provide(struct door *door, gpa_t gpa)
+/* The write of a frame that is watched, not there, or protected exits, as an access would: the
+ * kernel's own mapping lacks it. */
+static bool provide(struct door *door, gpa_t gpa, bool watched)
 {
     struct p2m_entry entry = p2m_get(&shadow_vm(door)->p2m[1], gpa);
-    if (entry.state != P2M_ABSENT)
-        return true;
-    bill_exit(door, 1, EXIT_FOR_hidden_fault, gpa, 0);
-    if (!back_page(door, 1, gpa, &entry))
+    bool ready = entry.state == P2M_PRESENT && !entry.write_protected;
+    if (watched)
+        bill_exit(door, 1, EXIT_FOR_table_write, gpa, 0);
+    else if (!ready)
+        bill_exit(door, 1, EXIT_FOR_hidden_fault, gpa, 0);
+    if (!back_page(door, 1, gpa, KIND_WRITE, &entry))
         return false;
-    bill_work(door, 1, entry.level, WORK_fill, gpa);
+    if (!watched && !ready)
+        bill_work(door, 1, entry.level, WORK_fill, gpa);
     return true;
 }
 
@@ -252,11 +257,9 @@ static bool store(struct door *door, gpa_t gpa, uint64_t value, unsigned size, u
     uint64_t gfn = gpa >> FRAME_SHIFT;
     hpa_t at;
     (void)level; /* what is known of a table is what it is the shadow of */
-    if (!provide(door, gpa) || !vm_reach(door->machine, door->vcpu->vm, gpa, &at))
-        return false;
     bool watched = shadow_watches(shadow_of(door), gfn);
-    if (watched)
-        bill_exit(door, 1, EXIT_FOR_table_write, gpa, 0);
+    if (!provide(door, gpa, watched) || !vm_reach(door->machine, door->vcpu->vm, gpa, &at))
+        return false;
     bool emulated = watched && !shadow_unsync(door, gfn);
     if (emulated)
         shadow_emulate(door, gpa);
@@ -273,6 +276,12 @@ static void written(struct door *door, hpa_t at, uint64_t bytes)
     if (!shadow_watches(shadow_of(door), gfn))
         return;
     shadow_drop_written(door, gfn << FRAME_SHIFT | (at & low_bits(FRAME_SHIFT)), bytes);
+    shadow_resume(door);
+}
+
+static void move(struct door *door, enum move move, gpa_t gpa, uint64_t bytes)
+{
+    moves_make(door, move, gpa, bytes, shadow_follow);
     shadow_resume(door);
 }
 
@@ -303,4 +312,5 @@ const struct technique technique_shadow = {
     .execute = execute,
     .store = store,
     .written = written,
+    .move = move,
 };

@@ -114,8 +114,11 @@ void shadow_make_room(struct door *);
 /** Takes the right to write from all that maps a guest's frame. */
 void shadow_protect(struct door *, uint64_t gfn);
 
-/** Drops all that maps a guest's frame, which is taken away. */
+/** Drops all that maps a guest's frame, which is taken away; before shadow_resume. */
 void shadow_drop_gfn(struct door *, uint64_t gfn);
+
+/** What maps a guest's frame follows its p2m entry, which has changed; before shadow_resume. */
+void shadow_follow(struct door *, gpa_t frame, const struct p2m_entry *);
 
 /** What the guest has loaded is walked in another way from now on. */
 void shadow_reload(struct door *);

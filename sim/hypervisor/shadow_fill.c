@@ -112,10 +112,13 @@ static bool fits(const struct door *door, const struct want *want, unsigned leve
            !(want->rights & MAY_WRITE && shadow_has_any(shadow_of(door), first, frames));
 }
 
-/* The rights that a frame may be mapped with: a watched table is not to be written. */
-static uint32_t watched_rights(struct door *door, gpa_t gpa, uint32_t rights, bool write)
+/* The rights that a frame may be mapped with: a watched table is not to be written, nor what the
+ * hypervisor has write-protected. */
+static uint32_t frame_rights(struct door *door, gpa_t gpa, uint32_t rights, bool write)
 {
     uint64_t gfn = gpa >> FRAME_SHIFT;
+    if (p2m_get(&shadow_vm(door)->p2m[1], gpa).write_protected)
+        rights &= ~(uint32_t)MAY_WRITE;
     if (!(rights & MAY_WRITE) || !shadow_watches(shadow_of(door), gfn))
         return rights;
     return write && shadow_unsync(door, gfn) ? rights : rights & ~(uint32_t)MAY_WRITE;
@@ -179,7 +182,7 @@ static bool fill(struct door *door, struct want *want, bool *changed, bool *writ
     s->page[page].writes = 0;
     unsigned index = shadow_index(level, want->gva);
     if (level == 1)
-        want->rights = watched_rights(door, want->gpa, want->rights, want->write);
+        want->rights = frame_rights(door, want->gpa, want->rights, want->write);
     *writable = want->rights & MAY_WRITE;
     *changed = shadow_map(door, page, index, want->hpa, want->rights);
     if (s->page[page].key.kind == SHADOW_GUEST && level == 1)
@@ -197,7 +200,8 @@ static gpa_t guest_entry_at(const struct door *door, const struct shadow_key *ke
 }
 
 /* What a guest's entry of level 1 maps. False: nothing, or nothing that may be cached. */
-static bool read_leaf(struct door *door, uint32_t page, unsigned index, hpa_t *at, uint32_t *rights)
+static bool read_leaf(struct door *door, uint32_t page, unsigned index, struct p2m_entry *host,
+                      uint32_t *rights)
 {
     const struct machine *m = door->machine;
     const struct shadow_key *key = &shadow_of(door)->page[page].key;
@@ -209,20 +213,20 @@ static bool read_leaf(struct door *door, uint32_t page, unsigned index, hpa_t *a
     if (!format_present(f, entry) || entry & f->reserved[1][1] || !(entry & f->accessed))
         return false;
     gpa_t gpa = format_address(f, 1, true, entry);
-    struct p2m_entry host = p2m_get(&shadow_vm(door)->p2m[1], gpa);
-    if (host.state != P2M_PRESENT)
+    *host = p2m_get(&shadow_vm(door)->p2m[1], gpa);
+    if (host->state != P2M_PRESENT)
         return false;
-    *at = host.at;
     *rights = format_rights(f, true, entry) & (key->rights | ~(uint32_t)MAY_ALL);
     if (!(*rights & LEAF_DIRTY))
         *rights &= ~(uint32_t)MAY_WRITE;
-    *rights = watched_rights(door, gpa, *rights, false);
+    *rights = frame_rights(door, gpa, *rights, false);
     return true;
 }
 
 /*
- * KVM's: the entries around it that the guest has used, up to the first that it has not. Agile
- * paging shadows a table that rests, and all of it at once.
+ * KVM's: the entries around it that the guest has used, where the host has the frame at hand and
+ * unprotected; up to the first of which that can't be said. Agile paging shadows a table that
+ * rests, and all of it at once.
  */
 static void prefetch(struct door *door, uint32_t page, unsigned index)
 {
@@ -232,45 +236,55 @@ static void prefetch(struct door *door, uint32_t page, unsigned index)
         return;
     unsigned first = index / n * n;
     for (unsigned i = first; i < first + n && i < SHADOW_ENTRIES; i++) {
-        hpa_t at;
+        struct p2m_entry host;
         uint32_t rights;
         if (shadow_entry(door, page, i) & PTE_P)
             continue;
-        bool used = read_leaf(door, page, i, &at, &rights);
+        bool used = read_leaf(door, page, i, &host, &rights) && !host.write_protected;
         if (!used && whole)
             continue;
         if (!used)
             return;
-        shadow_map(door, page, i, at, rights);
-        bill_work(door, 1, 1, WORK_prefetch, at);
+        shadow_map(door, page, i, host.at, rights);
+        bill_work(door, 1, 1, WORK_prefetch, host.at);
     }
 }
 
 void shadow_sync_entry(struct door *door, uint32_t page, unsigned index)
 {
     uint64_t entry = shadow_entry(door, page, index);
-    hpa_t at;
+    struct p2m_entry host;
     uint32_t rights;
     if (!(entry & PTE_P))
         return;
-    if (!read_leaf(door, page, index, &at, &rights) || at != shadow_address(entry))
+    if (!read_leaf(door, page, index, &host, &rights) || host.at != shadow_address(entry))
         shadow_clear(door, page, index);
     else
-        shadow_map(door, page, index, at, rights);
+        shadow_map(door, page, index, host.at, rights);
 }
 
 /* ---- answering ---- */
+
+/* A table that was dropped comes back as the hypervisor reads it, without an exit. */
+static bool table_comes_back(struct door *door, const struct refusal *r)
+{
+    struct p2m_entry entry = p2m_get(&shadow_vm(door)->p2m[1], r->ia);
+    return r->depth && r->on_table && entry.state == P2M_KEPT &&
+           back_page(door, 1, r->ia, KIND_READ, &entry);
+}
 
 /*
  * The guest's tables, then the p2m. A table without a frame is zero: nothing is present there. Data
  * without a frame is left as it is, a refusal at depth 1.
  */
-static bool walk_guest(const struct door *door, const struct stage chain[2], gva_t gva,
-                       unsigned kind, struct walk *w)
+static bool walk_guest(struct door *door, const struct stage chain[2], gva_t gva, unsigned kind,
+                       struct walk *w)
 {
-    *w = (struct walk){.stage = chain, .stages = 2, .bus = {.mem = &door->machine->mem}};
-    if (walk_read(w, gva, kind))
-        return true;
+    do {
+        *w = (struct walk){.stage = chain, .stages = 2, .bus = {.mem = &door->machine->mem}};
+        if (walk_read(w, gva, kind))
+            return true;
+    } while (table_comes_back(door, &w->refusal));
     if (w->refusal.depth && w->refusal.on_table) {
         const struct format *f = &chain[0].format;
         int level = w->refs ? w->ref[w->refs - 1].level - 1 : f->levels - f->registers;
@@ -278,6 +292,16 @@ static bool walk_guest(const struct door *door, const struct stage chain[2], gva
             .kind = REFUSED_NOT_PRESENT, .level = (uint8_t)level, .access = kind, .ia = gva};
     }
     return false;
+}
+
+/* What is written from now on, the guest's tables by the hypervisor itself, is so unhindered. */
+static void unprotect(struct door *door, const struct walk *w, unsigned kind)
+{
+    struct p2m_entry entry;
+    for (unsigned i = 0; i < w->refs; i++)
+        if (w->ref[i].set)
+            back_page(door, 1, w->ref[i].table_ia, KIND_WRITE, &entry);
+    back_page(door, 1, w->found.next, kind, &entry);
 }
 
 /* It is the guest's own: the processor would drop what it knows of the address. */
@@ -376,10 +400,11 @@ enum remedy shadow_fault(struct door *door, const struct access *access, const s
     bill_exit(door, 1, exit->reason, exit->address, exit->qualification);
     if (!done && !is_ours(door, &w.refusal))
         return REMEDY_EXIT;
-    if (!done && !back_page(door, 1, w.refusal.ia, &entry))
+    if (!done && !back_page(door, 1, w.refusal.ia, kind, &entry))
         return REMEDY_STOP;
     if (!done)
         walk_guest(door, chain, access->gva, kind, &w);
+    unprotect(door, &w, kind);
     walk_commit(&w);
     enum remedy remedy = provide(door, &w, access->gva, kind, exit);
     shadow_resume(door);

@@ -336,5 +336,12 @@ void shadow_protect(struct door *door, uint64_t gfn)
 void shadow_drop_gfn(struct door *door, uint64_t gfn)
 {
     each_mapping(door, gfn, shadow_clear);
-    shadow_resume(door);
+}
+
+void shadow_follow(struct door *door, gpa_t frame, const struct p2m_entry *entry)
+{
+    if (entry->state == P2M_PRESENT && entry->write_protected)
+        shadow_protect(door, frame >> FRAME_SHIFT);
+    else
+        shadow_drop_gfn(door, frame >> FRAME_SHIFT);
 }

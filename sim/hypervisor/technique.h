@@ -21,6 +21,12 @@ enum remedy {
     REMEDY_STOP,    /**< out of memory; machine_stop was called */
 };
 
+/** What a hypervisor does to its mappings of a VM's memory of its own accord; see moves.h. */
+enum move {
+    MOVE_DROP,          /**< takes them away; what is in the memory stays */
+    MOVE_WRITE_PROTECT, /**< takes the right to write from them, until the next write */
+};
+
 struct technique {
     /** Makes what the VM's memory needs, before anything is in it. False with err set. */
     bool (*prepare)(struct machine *, unsigned vm, struct err *);
@@ -45,6 +51,8 @@ struct technique {
     void (*written)(struct door *, hpa_t, uint64_t bytes);
     /** Between accesses: how many may be made before it is asked again. NULL: any number. */
     uint64_t (*look_around)(struct door *);
+    /** The hypervisor does so to whole frames, unnoticed by the guest. NULL: it can't. */
+    void (*move)(struct door *, enum move, gpa_t, uint64_t bytes);
 };
 
 extern const struct technique technique_native, technique_nested, technique_shadow,

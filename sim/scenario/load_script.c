@@ -181,6 +181,24 @@ static void load_dump(struct loader *l, const cJSON *item, struct script_item *s
     check_gpa(l, item, s, 8 * s->length);
 }
 
+/* Frames of the VM's, whole. */
+static void load_move(struct loader *l, const cJSON *item, struct script_item *s)
+{
+    static const char *const names[] = {"gpa", "size"};
+    s->length = read_number(&script_schema, item, "size");
+    for (unsigned i = 0; i < 2; i++)
+        if (member(item, names[i]) && read_number(&script_schema, item, names[i]) % FRAME_BYTES)
+            remark(l->document, member(item, names[i]),
+                   "a hypervisor maps whole frames" HINT "give a multiple of 4KiB");
+    if (l->vms[s->vm].second_stage_raw.given)
+        remark(l->document, member(item, "do"),
+               "\"%s\" in a VM whose second stage is given by hand" HINT
+               "leave \"second_stage_raw\" out",
+               verb_words[s->verb]);
+    if (member(item, "size"))
+        check_gpa(l, item, s, s->length);
+}
+
 static void load_range(struct loader *l, const cJSON *item, struct script_item *s)
 {
     load_map(l, item, &script_schema, s->vm, &s->map);
@@ -244,10 +262,11 @@ static void load_run(struct loader *l, const cJSON *item, struct script_item *s)
 
 /* What is particular to a verb; the others have what all have. */
 static void (*const load_verb[VERB_COUNT])(struct loader *, const cJSON *, struct script_item *) = {
-    [VERB_access] = load_access,   [VERB_store] = load_store, [VERB_invlpg] = load_invlpg,
-    [VERB_invpcid] = load_invpcid, [VERB_wrpkru] = load_pkru, [VERB_invept] = load_invept,
-    [VERB_invvpid] = load_invvpid, [VERB_map] = load_range,   [VERB_unmap] = load_range,
-    [VERB_protect] = load_range,   [VERB_dump] = load_dump,   [VERB_run] = load_run,
+    [VERB_access] = load_access,   [VERB_store] = load_store,        [VERB_invlpg] = load_invlpg,
+    [VERB_invpcid] = load_invpcid, [VERB_wrpkru] = load_pkru,        [VERB_invept] = load_invept,
+    [VERB_invvpid] = load_invvpid, [VERB_map] = load_range,          [VERB_unmap] = load_range,
+    [VERB_protect] = load_range,   [VERB_dump] = load_dump,          [VERB_run] = load_run,
+    [VERB_drop] = load_move,       [VERB_write_protect] = load_move,
 };
 
 static void load_item(struct loader *l, const cJSON *item, struct script_item *s)

@@ -173,6 +173,7 @@ CHOSEN(workload, "generator", "The accesses of a process.");
 #define DO_LOAD       (DO(mov_cr3) | DO(mov_cr0) | DO(mov_cr4) | DO(wrmsr_efer) | DO(wrpkru))
 #define DO_RANGE      (DO(map) | DO(unmap) | DO(protect))
 #define DO_HYPERVISOR (DO(invept) | DO(invvpid))
+#define DO_MOVE       (DO(drop) | DO(write_protect))
 static const struct key script_keys[] = {
     {.name = "do",
      .noun = "verb",
@@ -214,18 +215,18 @@ static const struct key script_keys[] = {
     {.name = "gpa",
      .type = TYPE_ADDRESS,
      .example = "\"0x1000\"",
-     .taken_by = DO(store) | DO(dump),
-     .needed_by = DO(store) | DO(dump),
+     .taken_by = DO(store) | DO(dump) | DO_MOVE,
+     .needed_by = DO(store) | DO(dump) | DO_MOVE,
      .help = "Guest-physical address"},
     {.name = "size",
      .type = TYPE_SIZE,
      .least = 1,
      .most = 131072 * TIB,
      .fallback = "8",
-     .taken_by = DO(access) | DO(store) | DO_RANGE,
-     .needed_by = DO_RANGE,
+     .taken_by = DO(access) | DO(store) | DO_RANGE | DO_MOVE,
+     .needed_by = DO_RANGE | DO_MOVE,
      .help = "access: 1 to 64 bytes, `exec` 1 by default; store: 1, 2, 4 or 8; map, unmap, "
-             "protect: bytes of the range"},
+             "protect, drop, write_protect: bytes of the range"},
     {.name = "value",
      .type = TYPE_U64,
      .example = "\"0x1\"",

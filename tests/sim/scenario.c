@@ -233,6 +233,10 @@ Test(scenario, every_verb_is_read)
     cr_expect(invvpid[0].verb == VERB_invvpid && invvpid[0].type == 1 && !invvpid[0].pcid);
     cr_expect(invvpid[1].process == 1 && invvpid[1].type == 0 && invvpid[1].pcid == 7);
     cr_expect_eq(invvpid[1].access.gva, 0x10000);
+    const struct script_item *drop = &s.script[24], *protect = &s.script[25];
+    cr_expect(drop->verb == VERB_drop && drop->gpa == 0x10000 && drop->length == 0x10000);
+    cr_expect(protect->verb == VERB_write_protect && protect->vm == 1);
+    cr_expect(protect->gpa == 0x1000 && protect->length == 0x1000);
     cr_expect_eq(s.script[s.n_script - 2].at, 500);
     cr_expect(s.script[s.n_script - 2].at_access);
     cr_expect_eq(s.script[s.n_script - 1].at, 10000);

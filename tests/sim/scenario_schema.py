@@ -26,6 +26,7 @@ BEYOND = """
  second-stage-by-hand-of-a-guest-os second-stage-by-hand-in-shadow second-stage-by-hand-is-flat
  pointer-of-another-second-stage no-pointer no-processor-takes-the-pointer pointer-beyond-memory
  host-image-beyond-memory textbook-in-shadow raw-in-direct
+ drop-of-part-of-a-frame drop-beyond-memory drop-under-tables-by-hand
 """.split()
 
 

@@ -393,9 +393,10 @@ Test(shadow, writing_the_key_register_does_not_exit)
 
 static void take_away(struct rig *rig, unsigned n)
 {
-    struct door door = {rig->machine, &rig->machine->vcpu[0]};
-    for (unsigned i = 0; i < n; i++)
-        shadow_drop_gfn(&door, (DATA >> FRAME_SHIFT) + i);
+    const struct script_item drop = {.verb = VERB_drop, .gpa = DATA, .length = n * FRAME_BYTES};
+    struct outcome o;
+    machine_do(rig->machine, &drop, &o);
+    cr_assert_eq(o.kind, OUTCOME_OK);
 }
 
 Test(shadow, entries_that_were_used_are_filled_eight_at_a_time)

@@ -352,6 +352,7 @@ Test(shadow_pages, vcpus_share_shadow_pages_and_what_is_dropped)
         cr_expect_eq(all_exits(rig) - before, p == VTLB ? 8 : 1, "a root is found at once");
         before = all_exits(rig);
         shadow_drop_gfn(&door, (DATA >> FRAME_SHIFT) + 3);
+        shadow_resume(&door);
         for (unsigned v = 0; v < 2; v++)
             on_vcpu(rig, v, 3 * PAGE);
         cr_expect_eq(all_exits(rig) - before, p == VTLB ? 2 : 1);
