@@ -273,6 +273,18 @@ static void change_rules(struct twins *t)
     }
 }
 
+/* What the hypervisor does to some frames, of tables or of data, is no matter to the guest. */
+static void move(struct twins *t)
+{
+    bool tables = rng_below(&t->rng, 2);
+    uint64_t first =
+        tables ? 1 + rng_below(&t->rng, TABLE_FRAMES - 1) : DATA_FRAME + rng_below(&t->rng, DATA);
+    const struct script_item item = {.verb = rng_below(&t->rng, 2) ? VERB_drop : VERB_write_protect,
+                                     .gpa = first << FRAME_SHIFT,
+                                     .length = (1 + rng_below(&t->rng, 24)) << FRAME_SHIFT};
+    cr_assert_eq(tell(t->rig[1], item).kind, OUTCOME_OK);
+}
+
 static void expect_same_memory(struct twins *t)
 {
     for (gpa_t gpa = 0; gpa < MEMORY; gpa += FRAME_BYTES) {
@@ -311,6 +323,8 @@ static void run_twins(const struct kind_of_guest *guest, const char *settings, u
     invalidate(&t);
     for (unsigned i = 0; i < steps; i++) {
         uint64_t act = rng_below(&t.rng, 100);
+        if (!rng_below(&t.rng, 10))
+            move(&t);
         if (act < 80)
             touch(&t);
         else if (act < 96)

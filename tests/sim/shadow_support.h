@@ -105,9 +105,15 @@ static inline const char *entry_fault(const struct door *door, uint32_t page, un
         return "a leaf maps what is not the VM's";
     if (!is_listed(s, rmap_of_frame(&s->rmap, owner.gfn), page, index))
         return "a leaf is not in the reverse map";
-    for (uint64_t i = 0; entry & PTE_W && i < frames; i++)
-        if (shadow_watches(s, owner.gfn + i))
+    for (uint64_t i = 0; i < frames; i++) {
+        struct p2m_entry below = p2m_get(&shadow_vm(door)->p2m[1], (owner.gfn + i) << FRAME_SHIFT);
+        if (below.state != P2M_PRESENT)
+            return "what was dropped is mapped";
+        if (entry & PTE_W && below.write_protected)
+            return "what is write-protected is mapped writable";
+        if (entry & PTE_W && shadow_watches(s, owner.gfn + i))
             return "a watched table is mapped writable";
+    }
     return NULL;
 }
 

@@ -59,6 +59,7 @@ struct world {
     struct phase_config phase[PROCESSES];
     struct image_config image[IMAGES];
     struct machine *machine;
+    struct rng moves; /* of the hypervisor, between a program's steps; 0: it makes none */
 };
 
 static inline bool chance(struct rng *rng, unsigned percent)
@@ -151,12 +152,12 @@ static inline const char *world_words(const struct world *w)
     const struct vm_config *vm = &w->vm;
     snprintf(text, sizeof text,
              "paging %u, %s, pages %u %u %u, no A/D %u, log %u, no VPID %u, MBEC %u, prefetch %u, "
-             "flood %u, shadows %llu, batch %u, agile %d %u %llu",
+             "flood %u, shadows %llu, batch %u, agile %d %u %llu, moves %d",
              vm->paging, stages[vm->second_stage], vm->page_share[1], vm->page_share[2],
              vm->page_share[3], vm->no_accessed_dirty, vm->page_log, vm->no_vpid,
              vm->mode_based_execute, vm->shadow.prefetch, vm->shadow.flood,
              (unsigned long long)vm->shadow.pages, vm->direct.batch, vm->agile.shadow_levels,
-             vm->agile.writes, (unsigned long long)vm->agile.interval);
+             vm->agile.writes, (unsigned long long)vm->agile.interval, w->moves.state != 0);
     return text;
 }
 
@@ -199,6 +200,7 @@ static inline struct world *world_like(const struct world *native, const struct 
         draw_hypervisor(&w.vm, &rng);
     if (w.vm.page_share[3])
         w.config.memory += (uint64_t)6 << 30;
+    w.moves.state = manner->mode != MODE_NATIVE && chance(&rng, 40) ? rng_next(&rng) : 0;
     return world_new(&w);
 }
 
@@ -365,12 +367,33 @@ static inline const char *end_difference(const struct machine *native, const str
     return what ? what : same_guest_memory(native, m, gpa) ? NULL : "memory";
 }
 
+/* The hypervisor takes frames away, or the right to write to them: a few, a region, or all. */
+static inline void draw_moves(struct world *w)
+{
+    struct rng *rng = &w->moves;
+    while (rng->state && chance(rng, 30)) {
+        uint64_t memory = w->vm.memory & -(uint64_t)FRAME_BYTES;
+        uint64_t near = chance(rng, 80) && memory > MIB / 2 ? MIB / 2 : memory;
+        struct script_item move = {.verb = chance(rng, 60) ? VERB_drop : VERB_write_protect};
+        struct outcome o;
+        move.gpa = rng_below(rng, near / FRAME_BYTES) * FRAME_BYTES;
+        move.length = (1 + rng_below(rng, chance(rng, 90) ? 8 : 600)) * FRAME_BYTES;
+        if (chance(rng, 4))
+            move.gpa = 0, move.length = memory > 16 * MIB ? 16 * MIB : memory;
+        if (move.length > memory - move.gpa)
+            move.length = memory - move.gpa;
+        do_step(w->machine, &move, &o);
+        cr_assert(o.kind == OUTCOME_OK || w->vm.mode == MODE_DIRECT, "%s", o.words);
+    }
+}
+
 /* Repeats the program on a machine of another kind. */
 static inline struct difference program_repeat(const struct program *p, struct world *w)
 {
     struct difference d = {0};
     for (size_t i = 0; i < p->n; i++) {
         const struct step *s = &p->step[i];
+        draw_moves(w);
         do_step(w->machine, &s->item, &d.got);
         d.expected = s->outcome;
         d.step = i;
