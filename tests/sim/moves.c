@@ -544,3 +544,32 @@ Test(moves, who_has_no_mappings_of_its_own_says_so)
     world_free(native);
     world_free(direct);
 }
+
+/* ---- the scenario that ships ---- */
+
+static uint64_t exits_of_scenario(const char *mode)
+{
+    struct scenario scenario;
+    struct diagnostics diagnostics = {0};
+    struct err err = {0};
+    const struct setting setting = {"/vms/0/mode", mode};
+    cr_assert(scenario_load(&scenario, "scenarios/drop.json", &setting, 1, &diagnostics));
+    struct machine *m = machine_new(&scenario.machine, &err);
+    cr_assert(m && run_scenario(&scenario, m, NULL, &err), "%s", err.text);
+    uint64_t exits = total_of(m, EVENT_EXIT) - slot_of(m, SLOT(EXIT, 1, 0, EXIT_FOR_page_fault)) -
+                     slot_of(m, SLOT(EXIT, 1, 0, EXIT_FOR_table_write));
+    machine_free(m);
+    diagnostics_free(&diagnostics);
+    scenario_free(&scenario);
+    return exits;
+}
+
+/*
+ * 104 frames in use; nested: twice each, and the tables once more. Shadow: once each; then, as page
+ * i is frame i + 5, 13 eights of entries of which every second one lies in two times 64 KiB.
+ */
+Test(moves, the_scenario_that_ships_exits_as_it_says)
+{
+    cr_expect_eq(exits_of_scenario("nested"), 104 + 104 + 4);
+    cr_expect_eq(exits_of_scenario("shadow"), 104 + 19);
+}
