@@ -9,7 +9,7 @@
 #define COMMAND_READ    1 /* result: the word of size bytes at gva */
 #define COMMAND_WRITE   2 /* value, size bytes, to gva */
 #define COMMAND_TOUCH   3 /* a write to gva that changes no byte */
-#define COMMAND_EXEC    4 /* executes the one instruction at gva, whatever it is */
+#define COMMAND_EXEC    4 /* executes the one instruction at gva, whatever it is; not in a hole */
 #define COMMAND_STORE   5 /* value, size bytes, to the gpa in gva, through the direct map; CPL 0 */
 #define COMMAND_INVLPG  6
 #define COMMAND_INVPCID 7 /* type in size, descriptor: pcid in value, gva */

@@ -75,7 +75,8 @@ dispatch:
 
     .balign 4
 operations:
-    .irp op, end, read, write, touch, exec, store, invlpg, invpcid, cr3, cr0, cr4, efer, pkru, next, warm
+    .irp op, end, read, write, touch, exec, store, invlpg, invpcid, \
+             cr3, cr0, cr4, efer, pkru, next, warm
     .long \op - operations
     .endr
 

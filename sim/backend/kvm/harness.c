@@ -128,6 +128,12 @@ static void make_tables(struct harness *h)
     }
 }
 
+/* Where something is in the guest's code, in bytes. */
+static uint64_t in_guest(const unsigned char *at)
+{
+    return (uintptr_t)at - (uintptr_t)guest_begin;
+}
+
 /* Descriptors of 64-bit mode: Intel SDM vol. 3, 3.4.5, 6.14.1, 7.7. */
 static void make_descriptors(struct harness *h)
 {
@@ -145,7 +151,7 @@ static void make_descriptors(struct harness *h)
 
     uint64_t *idt = (uint64_t *)(h->own + AT_IDT);
     for (unsigned v = 0; v < VECTORS; v++) {
-        gva_t code = h->slot + AT_CODE + (uint64_t)(guest_vectors - guest_begin) + v * VECTOR_BYTES;
+        gva_t code = h->slot + AT_CODE + in_guest(guest_vectors) + v * VECTOR_BYTES;
         const uint64_t gate = v == 3 ? 0xee01 : 0x8e01; /* INT3 is for everybody */
         idt[2 * v] = (code & 0xffff) | GDT_CODE << 16 | gate << 32 | (code >> 16 & 0xffff) << 48;
         idt[2 * v + 1] = code >> 32;
@@ -240,7 +246,7 @@ struct harness *harness_new(const struct harness_config *config, struct err *err
         harness_free(h);
         return NULL;
     }
-    memcpy(h->own + AT_CODE, guest_begin, (size_t)(guest_end - guest_begin));
+    memcpy(h->own + AT_CODE, guest_begin, in_guest(guest_end));
     h->mailbox = (struct command *)(h->own + AT_MAILBOX);
     h->header = (struct header *)(h->own + AT_HEADER);
     make_tables(h);
@@ -297,9 +303,8 @@ static bool set_registers(struct harness *h, struct err *err)
     s.cr3 = r->cr3;
     s.cr4 = r->cr4;
     s.efer = r->efer | EFER_LMA;
-    struct kvm_regs regs = {.rip = h->slot + AT_CODE + (uint64_t)(guest_start - guest_begin),
-                            .rsp = h->slot + AT_STACK,
-                            .rflags = 2};
+    struct kvm_regs regs = {
+        .rip = h->slot + AT_CODE + in_guest(guest_start), .rsp = h->slot + AT_STACK, .rflags = 2};
     if (ioctl(h->device.vcpu, KVM_SET_SREGS, &s) < 0 ||
         ioctl(h->device.vcpu, KVM_SET_REGS, &regs) < 0)
         return err_set(err, EXIT_ENVIRONMENT,
