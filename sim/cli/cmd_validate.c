@@ -44,6 +44,22 @@ static void count(struct job *job, const struct validation *v)
         job->differs++;
 }
 
+/* Where lines of data are printed, people read the other output. */
+static void tell(const struct job *job, const struct validation *v)
+{
+    char place[160];
+    const struct difference *d = v->verdict && v->verdict->n_first ? v->verdict->first : NULL;
+    if (job->cli->format == FORMAT_TABLE || !(v->failure || d))
+        return;
+    fprintf(stderr, "%s (%s): %s: ", v->name, mode_name(v->scenario->machine.vms[0].mode),
+            validation_verdict(v));
+    if (d)
+        fprintf(stderr, "%s: model %s, KVM %s\n",
+                difference_place(v->scenario, d, place, sizeof place), d->model, d->kvm);
+    else
+        fprintf(stderr, "%s\n", v->failure);
+}
+
 /* ---- one scenario ---- */
 
 static void validate(struct job *job, const struct scenario *s)
@@ -64,6 +80,7 @@ static void validate(struct job *job, const struct scenario *s)
         led_find(&led, &dressed, &verdict.first[0]);
     v.walk = led.report;
     print(job, &v);
+    tell(job, &v);
     count(job, &v);
     led_fini(&led);
 }
@@ -149,11 +166,13 @@ static int validate_trace(struct job *job, const char *path)
 
 static void print_sum(const struct job *job)
 {
-    if (job->cli->format != FORMAT_TABLE || job->cli->quiet || !job->all)
+    FILE *out = job->cli->format == FORMAT_TABLE ? stdout : stderr;
+    if (job->cli->quiet || !job->all)
         return;
-    printf("\n%u agree, %u differ, %u failed, %u can't run here: %s, %s, Linux %s\n", job->agrees,
-           job->differs, job->failed, job->cannot, job->environment.driver,
-           job->environment.nested ? "nested paging" : "shadow paging", job->environment.kernel);
+    fprintf(out, "%s%u agree, %u differ, %u failed, %u can't run here: %s, %s, Linux %s\n",
+            out == stdout ? "\n" : "", job->agrees, job->differs, job->failed, job->cannot,
+            job->environment.driver, job->environment.nested ? "nested paging" : "shadow paging",
+            job->environment.kernel);
 }
 
 static int conclude(const struct job *job)
