@@ -70,7 +70,7 @@ static void compare_word(struct trial *t, gpa_t gpa, uint64_t model, uint64_t co
 {
     char of_model[24], of_kvm[24];
     bool stale = model != cold;
-    t->stale |= stale;
+    trial_stale(t, stale);
     trial_reach(t, MASK_stale, stale);
     if (model == kvm)
         return;
@@ -274,13 +274,6 @@ static const char *why_not_technique(const struct trial *t)
     return NULL;
 }
 
-static const char *why_not_frames(const struct trial *t)
-{
-    if (t->stale)
-        return "translations were stale: which frames they lead to is not determined";
-    return NULL;
-}
-
 static bool has_supervisor(const struct trial *t)
 {
     for (unsigned i = 0; i < t->scenario->n_script; i++) {
@@ -295,7 +288,7 @@ static const char *why_not_counts(const struct trial *t)
 {
     const char *why = why_not_technique(t);
     if (!why)
-        why = why_not_frames(t);
+        why = t->astray;
     if (!why && t->environment->emulates_supervisor && has_supervisor(t))
         why = "code at CPL 0 is emulated here, and takes no fault of KVM's";
     return why;
@@ -344,12 +337,12 @@ static const char *why_not(const struct trial *t, enum aspect aspect)
     case ASPECT_faults:
         if (t->vm->raw)
             return "a raw VM has no guest OS: its faults are outcomes";
-        return first_of(why, why_not_frames(t));
+        return first_of(why, t->astray);
     case ASPECT_touched:
-        return first_of(why, why_not_frames(t));
+        return first_of(why, t->astray);
     case ASPECT_written:
     case ASPECT_dirty:
-        return first_of(why, first_of(why_not_technique(t), why_not_frames(t)));
+        return first_of(why, first_of(why_not_technique(t), t->astray));
     case ASPECT_counts:
         return first_of(why, why_not_counts(t));
     default:
@@ -393,9 +386,9 @@ void compare_observations(const struct scenario *s, const struct environment *en
                       .model = model,
                       .cold = cold,
                       .kvm = kvm,
-                      .stale = cold && !same_faults(model, cold),
                       .verdict = v};
     *v = (struct verdict){.accesses = model->accesses};
+    trial_stale(&t, cold && !same_faults(model, cold));
     for (enum aspect aspect = 0; aspect < ASPECT_COUNT; aspect++)
         if (!(v->skipped[aspect] = why_not(&t, aspect)))
             compare_aspect(&t, aspect);

@@ -126,13 +126,14 @@ static bool top_in_reach(const struct at_item *at, const struct sight *model)
     return at->item->verb == VERB_access && a->flags & ACCESS_USER && (a->gva >> 39 & 511) == 256;
 }
 
+/* Nothing is mapped there, or only what the hypervisor marks with reserved bits. */
 static bool top_explains(const struct at_item *at, const struct sight *model,
                          const struct sight *kvm)
 {
     const struct access *a = &at->item->access;
+    bool mapped = kvm->error_code & CODE_P && !(kvm->error_code & CODE_RSVD);
     (void)model;
-    return is_page_fault(kvm) && kvm->error_code & CODE_U && !(kvm->error_code & CODE_P) &&
-           kvm->cr2 - a->gva < a->size;
+    return is_page_fault(kvm) && kvm->error_code & CODE_U && !mapped && kvm->cr2 - a->gva < a->size;
 }
 
 static bool accessed_in_reach(const struct at_item *at, const struct sight *model)
@@ -224,7 +225,7 @@ static void compare_item(struct trial *t, const struct at_item *at, unsigned i)
     if (t->cold && i < t->cold->n_outcomes)
         cold = sight_of(t, at->item, &t->cold->outcome[i]);
     bool stale = !same(&model, &cold);
-    t->stale |= stale;
+    trial_stale(t, stale);
     trial_reach(t, MASK_stale, stale);
     for (unsigned m = 0; m < OUTCOME_MASKS; m++)
         trial_reach(t, outcome_masks[m].mask, outcome_masks[m].in_reach(at, &model));
@@ -238,6 +239,8 @@ static void compare_item(struct trial *t, const struct at_item *at, unsigned i)
         tell(t, i, &model, &kvm);
     else
         t->verdict->masked[mask]++;
+    if (model.kind != kvm.kind && !t->astray)
+        t->astray = "an access ended in another way: what it would have touched is not known";
 }
 
 /* What an item leaves in the registers. */

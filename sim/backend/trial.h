@@ -12,7 +12,7 @@ struct trial {
     const struct vm_config *vm;
     const struct environment *environment;
     const struct observation *model, *cold, *kvm; /**< cold NULL: not known */
-    bool stale; /**< somewhere the model differs from itself with nothing cached */
+    const char *astray; /**< why frames and counts need not be the same; NULL: they must */
     struct verdict *verdict;
 };
 
@@ -31,6 +31,13 @@ static inline void trial_reach(struct trial *t, enum mask mask, bool in_reach)
 /** A difference that nothing explains: counted, and kept while there is room; NULL: it is not. */
 struct difference *trial_differ(struct trial *, enum aspect, uint64_t at, const char *model,
                                 const char *kvm);
+
+/** Somewhere the model differs from itself with nothing cached. */
+static inline void trial_stale(struct trial *t, bool stale)
+{
+    if (stale)
+        t->astray = "translations were stale: which frames they lead to is not determined";
+}
 
 /** Whether a faulting walk read the entry at @p gpa, in the model or in the model cold. */
 bool trial_refused(const struct trial *, gpa_t gpa);

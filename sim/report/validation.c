@@ -85,8 +85,8 @@ static void print_left_out(const struct verdict *v, FILE *out)
                 fprintf(out, ", %s", aspect_name(other));
                 told[other] = true;
             }
-        fputs("\n    ", out);
-        fold_print(out, 0, "    ", why);
+        fputs("\n   ", out);
+        fold_print(out, 3, "    ", why);
         any = true;
     }
 }
@@ -118,6 +118,7 @@ static void print_masks(const struct verdict *v, FILE *out)
             continue;
         fprintf(out, "  %-18s %10s %10s\n", mask_name(m), grouped(v->in_reach[m]).text,
                 grouped(v->masked[m]).text);
+        fputs("   ", out);
         fold_print(out, 3, "    ", mask_why(m));
     }
 }
@@ -159,7 +160,8 @@ void validation_print_table(const struct validation *v, FILE *out)
         return;
     }
     print_where(v->environment, out);
-    fprintf(out, "%s accesses\n", grouped(v->verdict->accesses).text);
+    fprintf(out, "%s access%s\n", grouped(v->verdict->accesses).text,
+            v->verdict->accesses == 1 ? "" : "es");
     print_compared(v->verdict, out);
     print_masks(v->verdict, out);
     print_differences(v, out);

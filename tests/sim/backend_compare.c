@@ -339,6 +339,8 @@ Test(backend_compare, entry_256_of_the_top_table_may_be_taken)
         .kind = OUTCOME_FAULT, .vector = 14, .error_code = 4, .cr2 = 0xffff800000001000};
     p.other.seen.outcome[0] = lost;
     expect_explained(&p, MASK_top_entry_256, 1);
+    p.other.seen.outcome[0].error_code = 0xd;
+    expect_explained(&p, MASK_top_entry_256, 1);
     p.other.seen.outcome[0].error_code = 5;
     expect_never_explained(&p, "a page that is there");
     p.other.seen.outcome[0] = lost;
@@ -352,6 +354,21 @@ Test(backend_compare, entry_256_of_the_top_table_may_be_taken)
     p.other.seen.outcome[2] = lost;
     p.other.seen.outcome[2].cr2 = 0xffff80000003e000;
     expect_never_explained(&p, "the supervisor");
+    pair_fini(&p);
+}
+
+/* What the access would have touched and counted is on one side only. */
+Test(backend_compare, frames_are_not_compared_where_an_access_ended_otherwise)
+{
+    struct pair p = pair("shadow", top_256);
+    p.other.seen.outcome[0] = (struct outcome){
+        .kind = OUTCOME_FAULT, .vector = 14, .error_code = 4, .cr2 = 0xffff800000001000};
+    p.other.seen.count[SEEN_pf_taken]++;
+    p.other.seen.touched.n--;
+    struct verdict v = judge_pair(&p, MASK_top_entry_256);
+    expect_agrees(&v, "what follows from it");
+    cr_expect_neq(v.skipped[ASPECT_counts], NULL);
+    cr_expect_neq(v.skipped[ASPECT_touched], NULL);
     pair_fini(&p);
 }
 
