@@ -152,6 +152,7 @@ static uint32_t go_down(struct door *door, const struct want *want, uint32_t pag
 }
 
 static void prefetch(struct door *door, uint32_t page, unsigned index);
+static void prefetch_split(struct door *door, uint32_t page, unsigned index);
 
 /* Agile paging: whether the table under an entry of @p level is the guest's own. */
 static bool goes_on_in_guest(const struct door *door, const struct want *want, unsigned level)
@@ -187,6 +188,8 @@ static bool fill(struct door *door, struct want *want, bool *changed, bool *writ
     *changed = shadow_map(door, page, index, want->hpa, want->rights);
     if (s->page[page].key.kind == SHADOW_GUEST && level == 1)
         prefetch(door, page, index);
+    else if (s->page[page].key.kind == SHADOW_SPLIT && level == 1)
+        prefetch_split(door, page, index);
     return true;
 }
 
@@ -247,6 +250,42 @@ static void prefetch(struct door *door, uint32_t page, unsigned index)
             return;
         shadow_map(door, page, i, host.at, rights);
         bill_work(door, 1, 1, WORK_prefetch, host.at);
+    }
+}
+
+/* Maps the part of a split page at @p index, if its frame is there. */
+static bool map_part(struct door *door, uint32_t page, unsigned index)
+{
+    const struct shadow_key *key = &shadow_of(door)->page[page].key;
+    gpa_t gpa = (key->number + index) << FRAME_SHIFT;
+    struct p2m_entry host = p2m_get(&shadow_vm(door)->p2m[1], gpa);
+    uint32_t rights = (key->rights & MAY_ALL) | (uint32_t)key->rights >> 4 << LEAF_KEY_SHIFT;
+    if (host.state != P2M_PRESENT)
+        return false;
+    shadow_map(door, page, index, host.at, watched_rights(door, gpa, rights, false));
+    bill_work(door, 1, 1, WORK_prefetch, host.at);
+    return true;
+}
+
+/*
+ * KVM's, in a large page of the guest's on small ones of the host's: runs of entries that are not
+ * there, each up to the first frame that is not. A run that begins with none ends it all.
+ */
+static void prefetch_split(struct door *door, uint32_t page, unsigned index)
+{
+    unsigned n = shadow_vm(door)->config->shadow.prefetch;
+    if (!n || shadow_policy(door) != SHADOW_KVM || shadow_vm(door)->config->mode == MODE_AGILE)
+        return;
+    unsigned first = index / n * n, last = first + n < SHADOW_ENTRIES ? first + n : SHADOW_ENTRIES;
+    bool begins = true, lost = false;
+    for (unsigned i = first; i < last; i++) {
+        bool there = shadow_entry(door, page, i) & PTE_P;
+        if (!there && !lost)
+            lost = !map_part(door, page, i);
+        if (lost && begins)
+            return;
+        begins = there;
+        lost &= !there;
     }
 }
 
