@@ -1,7 +1,7 @@
 /* Whether a scenario can run on KVM here, and its machine made alike. */
 #include "sim/backend/compare.h"
 
-enum { GUEST_MEMORY_MOST = 1 << 30 };
+static const uint64_t GUEST_MEMORY_MOST = (uint64_t)4 << 30;
 
 void environment_dress(const struct environment *env, struct machine_config *machine)
 {
@@ -72,6 +72,6 @@ const char *kvm_cannot(const struct scenario *s, const struct environment *env)
     if (vm->n_preloads)
         return "it fills caches by hand";
     if (vm->memory > GUEST_MEMORY_MOST)
-        return "its VM has more than 1 GiB";
+        return "its VM has more than 4 GiB";
     return vm->raw ? raw_cannot(s, &machine.profile) : built_cannot(vm, &machine.profile);
 }

@@ -1,6 +1,7 @@
 #include "sim/backend/witness.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/hypervisor/technique.h"
 
@@ -111,14 +112,22 @@ static void take_fault(struct witness *w, const struct event *e)
                                   .error_code = (uint32_t)(canonical ? e->value : 0),
                                   .cr2 = canonical ? e->address : 0};
     uint64_t before = w->seen->accesses - (w->seen->accesses > 0);
+    settle_counts(w);
     w->exhausted |= !seen_fault(w->seen, before, &fault);
     if (canonical)
         note_refused(w, e->vcpu, e->address);
 }
 
+/* What the guest OS does behind its last access, KVM's guest does when nobody counts any more. */
+static void settle_counts(struct witness *w)
+{
+    memcpy(w->settled, w->exits, sizeof w->settled);
+}
+
 /* An access has come to its data, in one page. */
 static void take_data(struct witness *w, const struct event *e)
 {
+    settle_counts(w);
     note_bits_set(w);
     if (writes(w))
         note_written(w, e->address);
@@ -127,6 +136,7 @@ static void take_data(struct witness *w, const struct event *e)
 
 static void take_exit(struct witness *w, const struct event *e)
 {
+    w->exits[e->detail]++;
     if (e->detail == EXIT_FOR_hidden_fault || e->detail == EXIT_FOR_table_write)
         follow(w, e->vcpu, w->at, writes(w), &w->followed);
 }
@@ -210,17 +220,14 @@ void witness_item(struct witness *w, const struct script_item *item, const struc
 
 static void take_counts(struct witness *w)
 {
-    struct tally sum;
-    uint64_t *count = w->seen->count, n[EXIT_REASON_COUNT] = {0};
-    machine_tally(w->machine, 0, &sum);
-    for (unsigned depth = 0; depth < STAGES_MAX; depth++)
-        for (unsigned reason = 0; reason < EXIT_REASON_COUNT; reason++)
-            n[reason] += sum.count[SLOT(EXIT, depth, 0, reason)];
+    const uint64_t *n = w->machine->vm[0].config->raw ? w->exits : w->settled;
+    uint64_t *count = w->seen->count;
     count[SEEN_pf_guest] = n[EXIT_FOR_page_fault];
     count[SEEN_pf_taken] = n[EXIT_FOR_page_fault] + n[EXIT_FOR_hidden_fault] +
                            n[EXIT_FOR_table_write] + n[EXIT_FOR_second_stage_violation];
     count[SEEN_invlpg] = n[EXIT_FOR_invlpg];
-    count[SEEN_exits] = tally_total(&sum, EVENT_EXIT);
+    for (unsigned reason = 0; reason < EXIT_REASON_COUNT; reason++)
+        count[SEEN_exits] += n[reason];
 }
 
 bool witness_end(struct witness *w, struct machine *m)

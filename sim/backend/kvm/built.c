@@ -342,8 +342,7 @@ static bool run_machine(struct built *b, const struct machine_config *config)
     struct kvm_run *r = b->run;
     struct run_hooks hooks = {.outcome = take_outcome, .self = r};
     struct machine *m = machine_new_on(config, NULL, &b->real, &r->err);
-    bool good = m && kvm_flush(r) && harness_counts_reset(r->harness, &r->err) &&
-                run_scenario(r->scenario, m, &hooks, &r->err) && kvm_flush(r);
+    bool good = m && kvm_begin(r) && run_scenario(r->scenario, m, &hooks, &r->err) && kvm_flush(r);
     if (good)
         r->seen->accesses = m->accesses;
     r->seen->has_faults = good;

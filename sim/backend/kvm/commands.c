@@ -64,6 +64,12 @@ bool kvm_flush(struct kvm_run *r)
     return !harness_queued(r->harness) || harness_run(r->harness, false, &done, &r->err);
 }
 
+bool kvm_begin(struct kvm_run *r)
+{
+    r->roots_before = r->roots;
+    return kvm_flush(r) && harness_counts_reset(r->harness, &r->err);
+}
+
 struct command *kvm_command(struct kvm_run *r)
 {
     struct command *c = r->err.code ? NULL : harness_next(r->harness);

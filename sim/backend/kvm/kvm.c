@@ -111,20 +111,46 @@ static bool take_memory(struct kvm_run *r)
         if (!told || resident[i] & 1)
             memcpy(seen->memory + i * PAGE, from + i * PAGE, PAGE);
     free(resident);
-    for (unsigned i = 0; i < r->roots; i++)
+    for (unsigned i = 0; i < r->roots; i++) {
         memset(seen->memory + kvm_entry_of(r, r->root[i]), 0, 8);
+        seen_add(&seen->roots, r->root[i] / PAGE);
+    }
+    seen_sort(&seen->roots);
     return seen->has_memory = true;
 }
 
+static bool has_stores(const struct scenario *s)
+{
+    for (unsigned i = 0; i < s->n_script; i++)
+        if (s->script[i].verb == VERB_store)
+            return true;
+    return false;
+}
+
+/*
+ * Whether KVM's counts are of the scenario alone. With shadow tables each further top table costs
+ * faults of the harness's own, and so does a first store into a frame that was there before.
+ */
+static bool counts_are_pure(const struct kvm_run *r)
+{
+    bool one_root = r->roots == r->roots_before;
+    if (r->nested)
+        return !r->vm->raw || one_root;
+    return one_root && !(r->vm->raw && has_stores(r->scenario));
+}
+
+/* With a second stage, top tables that were loaded before the counting began were touched then: by
+ * the harness's fetches, whose walks begin there. */
 static void take_counts(struct kvm_run *r)
 {
     struct harness_counts counts;
+    uint64_t walked = r->nested ? r->roots_before - !r->vm->raw : 0;
     harness_counts(r->harness, &counts);
-    r->seen->count[SEEN_pf_taken] = (uint64_t)counts.pf_taken;
+    r->seen->count[SEEN_pf_taken] = (uint64_t)counts.pf_taken + walked;
     r->seen->count[SEEN_pf_guest] = (uint64_t)counts.pf_guest;
     r->seen->count[SEEN_invlpg] = (uint64_t)counts.invlpg;
     r->seen->count[SEEN_exits] = (uint64_t)(counts.exits - counts.irq_exits);
-    r->seen->has_counts = counts.pf_taken >= 0;
+    r->seen->has_counts = counts.pf_taken >= 0 && counts_are_pure(r);
 }
 
 static bool prepare(struct kvm_run *r)
@@ -149,8 +175,12 @@ static bool run(struct backend *self, const struct scenario *scenario, struct ob
                 struct err *err)
 {
     struct kvm_run r = {.scenario = scenario, .vm = &scenario->machine.vms[0], .seen = seen};
+    struct environment environment;
     (void)self;
     *seen = (struct observation){0};
+    if (!environment_probe(&environment, err))
+        return false;
+    r.nested = environment.nested;
     bool good = prepare(&r) && (r.vm->raw ? kvm_run_raw(&r) : kvm_run_built(&r)) && take_memory(&r);
     if (good)
         take_counts(&r);

@@ -20,9 +20,10 @@ struct kvm_run {
     struct observation *seen;
     struct harness *harness;
     struct harness_config config;
-    gpa_t root[ROOTS_MAX]; /**< top tables that hold the harness's entry */
-    unsigned roots;
-    struct err err; /**< the first thing that went wrong */
+    gpa_t root[ROOTS_MAX];        /**< top tables that hold the harness's entry */
+    unsigned roots, roots_before; /**< in all; before KVM's counts began */
+    bool nested;                  /**< KVM uses a second stage */
+    struct err err;               /**< the first thing that went wrong */
 };
 
 /** Where the harness's entry stands in a top table. */
@@ -33,6 +34,9 @@ static inline gpa_t kvm_entry_of(const struct kvm_run *r, gpa_t root)
 
 /** Has a top table hold the harness's entry, before it is loaded. False: too many, or no memory. */
 bool kvm_adopt(struct kvm_run *, gpa_t root);
+
+/** From here on KVM's counts and touches are the scenario's. False with r->err set. */
+bool kvm_begin(struct kvm_run *);
 
 /** Runs what is queued; false with r->err set. */
 bool kvm_flush(struct kvm_run *);

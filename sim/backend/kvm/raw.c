@@ -92,13 +92,14 @@ static bool do_item(struct raw *raw, unsigned index)
 bool kvm_run_raw(struct kvm_run *r)
 {
     struct raw raw = {.run = r};
-    bool good = true;
+    bool good;
     if (!(r->harness = harness_new(&r->config, &r->err)))
         return false;
     uint8_t *memory = harness_memory(r->harness);
     r->root[r->roots++] = r->config.registers.cr3 & CR3_TABLE;
     for (unsigned i = 0; i < r->vm->n_images; i++)
         memcpy(memory + r->vm->images[i].gpa, r->vm->images[i].bytes, r->vm->images[i].length);
+    good = kvm_begin(r);
     for (unsigned i = 0; good && i < r->scenario->n_script; i++)
         good = do_item(&raw, i);
     return good && settle(&raw);
