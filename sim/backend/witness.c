@@ -105,6 +105,12 @@ static bool writes(const struct witness *w)
     return w->op == OP_WRITE || w->op == OP_MODIFY;
 }
 
+/* What the guest OS does behind its last access, KVM's guest does when nobody counts any more. */
+static void settle_counts(struct witness *w)
+{
+    memcpy(w->settled, w->exits, sizeof w->settled);
+}
+
 static void take_fault(struct witness *w, const struct event *e)
 {
     bool canonical = e->detail != REFUSED_CANONICAL;
@@ -116,12 +122,6 @@ static void take_fault(struct witness *w, const struct event *e)
     w->exhausted |= !seen_fault(w->seen, before, &fault);
     if (canonical)
         note_refused(w, e->vcpu, e->address);
-}
-
-/* What the guest OS does behind its last access, KVM's guest does when nobody counts any more. */
-static void settle_counts(struct witness *w)
-{
-    memcpy(w->settled, w->exits, sizeof w->settled);
 }
 
 /* An access has come to its data, in one page. */

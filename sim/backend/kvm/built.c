@@ -37,6 +37,7 @@ struct built {
     uint64_t epoch; /* begins anew with each act of the guest OS and each fault */
     uint64_t made;  /* accesses */
     size_t batch;   /* accesses tried at once: more as faults get rare */
+    bool counted;   /* nothing was accessed since */
     size_t *access; /* of each command in the batch: which access it is a part of */
 };
 
@@ -79,8 +80,17 @@ static bool is_harness_entry(const struct kvm_run *r, gpa_t gpa)
     return false;
 }
 
+/* KVM's counts are those up to the last access: the guest OS's last acts may follow it. */
+static void count(struct built *b)
+{
+    if (!b->counted)
+        kvm_count(b->run);
+    b->counted = true;
+}
+
 static bool flush(struct built *b)
 {
+    count(b);
     b->n_pending = 0;
     return kvm_flush(b->run);
 }
@@ -184,7 +194,8 @@ static const char *execute(struct door *door, const struct instruction *i)
     struct kvm_run *r = built_here(door)->run;
     built_here(door)->epoch++;
     bool invpcid = i->name == INSTRUCTION_INVPCID;
-    if (i->name == INSTRUCTION_MOV_CR3 && !kvm_adopt(r, i->value & CR3_TABLE)) {
+    if (i->name == INSTRUCTION_MOV_CR3 &&
+        !(flush(built_here(door)) && kvm_adopt(r, i->value & CR3_TABLE))) {
         fail(door);
         return NULL;
     }
@@ -307,6 +318,7 @@ static size_t real_run(struct real *real, struct door *door, const struct access
     b->batch = next_batch(b->batch, done, fault);
     b->epoch += fault;
     b->made += done;
+    b->counted = false;
     if (fault && !seen_fault(b->run->seen, b->made, o))
         machine_stop(door->machine, EXIT_ENVIRONMENT, "this computer is out of memory");
     return done;
@@ -319,6 +331,7 @@ static void real_access(struct real *real, struct door *door, const struct scrip
     struct command_list list;
     commands_of_access(&item->access, item->has_value, item->value, &list);
     b->n_pending = 0;
+    b->counted = false;
     if (!kvm_try(b->run, &list, o)) {
         fail(door);
         *o = (struct outcome){.kind = OUTCOME_STOP, .words = b->run->err.text};
@@ -342,7 +355,8 @@ static bool run_machine(struct built *b, const struct machine_config *config)
     struct kvm_run *r = b->run;
     struct run_hooks hooks = {.outcome = take_outcome, .self = r};
     struct machine *m = machine_new_on(config, NULL, &b->real, &r->err);
-    bool good = m && kvm_begin(r) && run_scenario(r->scenario, m, &hooks, &r->err) && kvm_flush(r);
+    bool good = m && kvm_begin(r) && run_scenario(r->scenario, m, &hooks, &r->err);
+    good = good && flush(b);
     if (good)
         r->seen->accesses = m->accesses;
     r->seen->has_faults = good;

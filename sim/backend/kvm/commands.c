@@ -1,5 +1,8 @@
 /* Accesses as commands, commands in batches, and what became of them. */
+#include <string.h>
+
 #include "sim/backend/kvm/parts.h"
+#include "sim/backend/kvm/touch.h"
 
 enum { PAGE = 4096, VECTOR_PF = 14 };
 
@@ -67,13 +70,30 @@ bool kvm_flush(struct kvm_run *r)
 bool kvm_begin(struct kvm_run *r)
 {
     r->roots_before = r->roots;
-    return kvm_flush(r) && harness_counts_reset(r->harness, &r->err);
+    for (unsigned i = 0; i < r->roots; i++)
+        r->walked += !r->filled[i] && (r->root[i] || r->vm->raw);
+    if (!kvm_flush(r) || !harness_counts_reset(r->harness, &r->err))
+        return false;
+    struct touch *touch = harness_touch(r->harness);
+    if (touch && touch_sees_writes(touch) && !touch_protect(touch, 0, r->config.memory))
+        return err_set(&r->err, EXIT_ENVIRONMENT, "userfaultfd: no protecting of all memory");
+    if (touch)
+        touch_events(touch, &r->touches_before);
+    if (r->config.dirty)
+        harness_dirty(r->harness);
+    return true;
 }
 
 struct command *kvm_command(struct kvm_run *r)
 {
     struct command *c = r->err.code ? NULL : harness_next(r->harness);
     return c || r->err.code || !kvm_flush(r) ? c : harness_next(r->harness);
+}
+
+static bool is_filled(struct kvm_run *r, gpa_t table)
+{
+    static const uint8_t zeroes[PAGE];
+    return memcmp(harness_memory(r->harness) + table, zeroes, PAGE);
 }
 
 bool kvm_adopt(struct kvm_run *r, gpa_t root)
@@ -86,11 +106,11 @@ bool kvm_adopt(struct kvm_run *r, gpa_t root)
                        r->roots == ROOTS_MAX ? "more than %d top tables"
                                              : "a top table lies beyond the VM's memory",
                        ROOTS_MAX);
-    r->root[r->roots++] = root;
     if (!kvm_flush(r))
         return false;
-    harness_adopt(r->harness, root);
-    return kvm_flush(r);
+    r->filled[r->roots] = is_filled(r, root);
+    r->root[r->roots++] = root;
+    return harness_adopt(r->harness, root) && kvm_flush(r);
 }
 
 bool kvm_try(struct kvm_run *r, const struct command_list *list, struct outcome *o)

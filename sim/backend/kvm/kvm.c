@@ -5,6 +5,7 @@
 
 #include "sim/backend/compare.h"
 #include "sim/backend/kvm/parts.h"
+#include "sim/backend/kvm/touch.h"
 
 enum { ENTRIES = 512, PAGE = 4096, SLOT_OF_USERS = 255, SLOT_NEVER = 256 /* KVM-PVM's own */ };
 
@@ -139,14 +140,13 @@ static bool counts_are_pure(const struct kvm_run *r)
     return one_root && !(r->vm->raw && has_stores(r->scenario));
 }
 
-/* With a second stage, top tables that were loaded before the counting began were touched then: by
- * the harness's fetches, whose walks begin there. */
-static void take_counts(struct kvm_run *r)
+/* With a second stage, the harness's fetches walk from the top tables loaded before the counting
+ * began, and so were the first to touch them. */
+void kvm_count(struct kvm_run *r)
 {
     struct harness_counts counts;
-    uint64_t walked = r->nested ? r->roots_before - !r->vm->raw : 0;
     harness_counts(r->harness, &counts);
-    r->seen->count[SEEN_pf_taken] = (uint64_t)counts.pf_taken + walked;
+    r->seen->count[SEEN_pf_taken] = (uint64_t)counts.pf_taken + (r->nested ? r->walked : 0);
     r->seen->count[SEEN_pf_guest] = (uint64_t)counts.pf_guest;
     r->seen->count[SEEN_invlpg] = (uint64_t)counts.invlpg;
     r->seen->count[SEEN_exits] = (uint64_t)(counts.exits - counts.irq_exits);
@@ -171,20 +171,80 @@ static bool prepare(struct kvm_run *r)
     return r->seen->outcome || err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
 }
 
+/* ---- where frames are followed ---- */
+
+/* What KVM's own log of writes says: with a second stage a first use counts as one. */
+static bool take_dirty(struct kvm_run *r)
+{
+    const uint64_t *bits = r->config.dirty ? harness_dirty(r->harness) : NULL;
+    bool good = true;
+    for (uint64_t gfn = 0; bits && gfn < r->config.memory / PAGE; gfn++)
+        if (bits[gfn / 64] >> gfn % 64 & 1)
+            good &= seen_add(&r->seen->dirty, gfn);
+    for (size_t i = 0; !bits && i < r->seen->written.n; i++)
+        good &= seen_add(&r->seen->dirty, r->seen->written.word[i]);
+    seen_sort(&r->seen->dirty);
+    return good;
+}
+
+static bool take_frames(struct kvm_run *r)
+{
+    struct observation *seen = r->seen;
+    size_t n;
+    const struct touch_event *events = touch_events(harness_touch(r->harness), &n);
+    bool good = true;
+    for (size_t i = r->touches_before; i < n; i++)
+        good &= seen_add(events[i].kind == TOUCH_WRITE ? &seen->written : &seen->touched,
+                         events[i].gpa / PAGE);
+    seen->has_order = true;
+    seen->has_dirty = touch_sees_writes(harness_touch(r->harness)) || r->config.dirty;
+    return take_dirty(r) && good
+               ? true
+               : err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+}
+
+/* ---- the backend ---- */
+
+static bool run_once(struct kvm_run *r, bool follow)
+{
+    r->config.follow = follow;
+    r->config.dirty = follow && !r->nested;
+    bool good = prepare(r) && (r->vm->raw ? kvm_run_raw(r) : kvm_run_built(r)) &&
+                (follow ? take_frames(r) : take_memory(r));
+    harness_free(r->harness);
+    return good;
+}
+
+/*
+ * Following frames costs exits of its own, and so is done by a second run, which is made alike. A
+ * raw VM's frames are there from the start.
+ */
 static bool run(struct backend *self, const struct scenario *scenario, struct observation *seen,
                 struct err *err)
 {
+    struct observation followed = {0};
     struct kvm_run r = {.scenario = scenario, .vm = &scenario->machine.vms[0], .seen = seen};
+    struct kvm_run again = r;
     struct environment environment;
     (void)self;
     *seen = (struct observation){0};
     if (!environment_probe(&environment, err))
         return false;
-    r.nested = environment.nested;
-    bool good = prepare(&r) && (r.vm->raw ? kvm_run_raw(&r) : kvm_run_built(&r)) && take_memory(&r);
-    if (good)
-        take_counts(&r);
-    harness_free(r.harness);
+    r.nested = again.nested = environment.nested;
+    again.seen = &followed;
+    bool good = run_once(&r, false);
+    if (good && !r.vm->raw && run_once(&again, true)) {
+        seen->touched = followed.touched;
+        seen->written = followed.written;
+        seen->dirty = followed.dirty;
+        seen->has_order = followed.has_order;
+        seen->has_dirty = followed.has_dirty;
+        followed.touched = followed.written = followed.dirty = (struct seen_list){0};
+    } else if (good && again.err.code && again.err.code != EXIT_ENVIRONMENT) {
+        r.err = again.err;
+        good = false;
+    }
+    observation_fini(&followed);
     if (!good)
         *err = r.err;
     return good;

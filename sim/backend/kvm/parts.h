@@ -20,10 +20,14 @@ struct kvm_run {
     struct observation *seen;
     struct harness *harness;
     struct harness_config config;
-    gpa_t root[ROOTS_MAX];        /**< top tables that hold the harness's entry */
-    unsigned roots, roots_before; /**< in all; before KVM's counts began */
-    bool nested;                  /**< KVM uses a second stage */
-    struct err err;               /**< the first thing that went wrong */
+    gpa_t root[ROOTS_MAX];  /**< top tables that hold the harness's entry */
+    bool filled[ROOTS_MAX]; /**< they had entries before */
+    unsigned roots;
+    unsigned roots_before; /**< of them, before KVM's counts began */
+    unsigned walked;       /**< of those, that nobody but the harness had touched */
+    size_t touches_before; /**< events of touch.h before it was the scenario's turn */
+    bool nested;           /**< KVM uses a second stage */
+    struct err err;        /**< the first thing that went wrong */
 };
 
 /** Where the harness's entry stands in a top table. */
@@ -37,6 +41,9 @@ bool kvm_adopt(struct kvm_run *, gpa_t root);
 
 /** From here on KVM's counts and touches are the scenario's. False with r->err set. */
 bool kvm_begin(struct kvm_run *);
+
+/** Takes KVM's counts. */
+void kvm_count(struct kvm_run *);
 
 /** Runs what is queued; false with r->err set. */
 bool kvm_flush(struct kvm_run *);

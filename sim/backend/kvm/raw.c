@@ -102,5 +102,8 @@ bool kvm_run_raw(struct kvm_run *r)
     good = kvm_begin(r);
     for (unsigned i = 0; good && i < r->scenario->n_script; i++)
         good = do_item(&raw, i);
-    return good && settle(&raw);
+    good = good && settle(&raw);
+    if (good)
+        kvm_count(r);
+    return good;
 }
