@@ -260,9 +260,9 @@ static bool map_part(struct door *door, uint32_t page, unsigned index)
     gpa_t gpa = (key->number + index) << FRAME_SHIFT;
     struct p2m_entry host = p2m_get(&shadow_vm(door)->p2m[1], gpa);
     uint32_t rights = (key->rights & MAY_ALL) | (uint32_t)key->rights >> 4 << LEAF_KEY_SHIFT;
-    if (host.state != P2M_PRESENT)
+    if (host.state != P2M_PRESENT || host.write_protected)
         return false;
-    shadow_map(door, page, index, host.at, watched_rights(door, gpa, rights, false));
+    shadow_map(door, page, index, host.at, frame_rights(door, gpa, rights, false));
     bill_work(door, 1, 1, WORK_prefetch, host.at);
     return true;
 }

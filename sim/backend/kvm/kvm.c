@@ -215,6 +215,12 @@ static bool run_once(struct kvm_run *r, bool follow)
     return good;
 }
 
+/* Asked once: a computer has one KVM. */
+struct here {
+    bool known;
+    struct environment environment;
+};
+
 /*
  * Following frames costs exits of its own, and so is done by a second run, which is made alike. A
  * raw VM's frames are there from the start.
@@ -225,12 +231,11 @@ static bool run(struct backend *self, const struct scenario *scenario, struct ob
     struct observation followed = {0};
     struct kvm_run r = {.scenario = scenario, .vm = &scenario->machine.vms[0], .seen = seen};
     struct kvm_run again = r;
-    struct environment environment;
-    (void)self;
+    struct here *asked = self->self;
     *seen = (struct observation){0};
-    if (!environment_probe(&environment, err))
+    if (!asked->known && !(asked->known = environment_probe(&asked->environment, err)))
         return false;
-    r.nested = again.nested = environment.nested;
+    r.nested = again.nested = asked->environment.nested;
     again.seen = &followed;
     bool good = run_once(&r, false);
     if (good && !r.vm->raw && run_once(&again, true)) {
@@ -250,4 +255,5 @@ static bool run(struct backend *self, const struct scenario *scenario, struct ob
     return good;
 }
 
-struct backend backend_kvm = {.name = "kvm", .run = run};
+static struct here here;
+struct backend backend_kvm = {.name = "kvm", .run = run, .self = &here};
