@@ -139,7 +139,7 @@ static void print_compared(const cJSON *one, FILE *out)
     const char *before = "";
     cJSON_ArrayForEach(aspect, cJSON_GetObjectItem(one, "compared"))
     {
-        if (*text_of(aspect, "skipped"))
+        if (*text_of(aspect, "skipped") || !number_of(aspect, "compared"))
             continue;
         fprintf(out, "%s%s %s", before, text_of(aspect, "aspect"),
                 grouped(number_of(aspect, "compared")).text);
