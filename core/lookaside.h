@@ -187,11 +187,17 @@ lookaside_has_line(struct lookaside *la, unsigned cache, uint64_t tag, uint32_t 
     return la->data[cache] && memo_access(memo_at(la, la->data[cache]), tag, mark);
 }
 
+/** The tag of the line of @p at in the data caches. */
+static inline uint64_t lookaside_line(const struct lookaside *la, hpa_t at)
+{
+    return tag_of(space_numbered(1), 0, at >> la->line_shift);
+}
+
 /** Who has the line of @p at; it is in every data cache afterwards. */
 static inline __attribute__((always_inline)) enum server lookaside_serve(struct lookaside *la,
                                                                          struct memo *llc, hpa_t at)
 {
-    uint64_t tag = tag_of(space_numbered(1), 0, at >> la->line_shift);
+    uint64_t tag = lookaside_line(la, at);
     uint32_t mark = memo_mark(tag);
     if (lookaside_has_line(la, 0, tag, mark))
         return SERVED_L1;

@@ -90,8 +90,10 @@ static struct region *own_region(struct region **slot)
     return *slot = own;
 }
 
+/* For bytes in it to change. */
 static struct frame *own_frame(struct mem *mem, hpa_t at)
 {
+    mem->changes++;
     struct region *region = own_region(&mem->region[at >> REGION_SHIFT]);
     if (!region)
         return NULL;
@@ -157,6 +159,7 @@ void mem_clear_frame(struct mem *mem, hpa_t at)
     struct frame **slot = &region->frame[at >> FRAME_SHIFT & (REGION_FRAMES - 1)];
     frame_release(*slot);
     *slot = Z;
+    mem->changes++;
 }
 
 void mem_visit(const struct mem *mem, void (*visit)(void *, hpa_t, const uint8_t *), void *self)

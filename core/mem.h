@@ -35,6 +35,7 @@ struct mem {
     uint64_t bytes;         /**< size: an access must lie wholly below */
     uint64_t regions;       /**< length of the index */
     struct region **region; /**< the flat index; never NULL entries */
+    uint64_t changes;       /**< grows whenever bytes change */
     bool exhausted;         /**< the host had no memory for a write, which was lost: stop */
 };
 

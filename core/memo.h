@@ -253,11 +253,9 @@ MEMO_INLINE uint32_t memo_insert(struct memo *m, uint64_t tag)
     return memo_slot(&seat);
 }
 
-/** As a lookup, and an insertion where that misses: true if it was held. */
-MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag, uint32_t mark)
+/** As memo_access, of a plain memo. */
+MEMO_INLINE bool memo_access_plain(struct memo *m, uint64_t tag, uint32_t mark)
 {
-    if (__builtin_expect(!m->plain, 0))
-        return memo_access_any(m, tag);
     struct memo_seat seat = memo_seat(m, tag, mark);
     bool held = memo_seek(&seat);
     if (held)
@@ -265,6 +263,13 @@ MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag, uint32_t mark)
     else
         memo_take(&seat);
     return held;
+}
+
+/** As a lookup, and an insertion where that misses: true if it was held. */
+MEMO_INLINE bool memo_access(struct memo *m, uint64_t tag, uint32_t mark)
+{
+    return __builtin_expect(m->plain, 1) ? memo_access_plain(m, tag, mark)
+                                         : memo_access_any(m, tag);
 }
 
 #endif

@@ -63,6 +63,7 @@ static bool serves_rights(const struct stage *stage, uint32_t rights, unsigned k
 /* What was found of entries of a stage's format. */
 static void forget_usual(struct mmu *m, unsigned depth)
 {
+    m->rules++;
     for (unsigned level = 1; level <= LEVELS_MAX; level++)
         for (unsigned dirty = 0; dirty < 2; dirty++)
             m->usual[depth][level][dirty] = (struct likeness){.mask = 0, .bits = 1}; /* like none */
@@ -614,6 +615,22 @@ static size_t hit_windows(struct mmu *m, struct windows *win, const struct acces
     return served;
 }
 
+/* How many accesses are done quickly before one is not, or the last page is accessed again. */
+static size_t run_quickly(struct mmu *m, const struct bus *bus, struct windows *win,
+                          const struct access *a, size_t n, uint16_t process)
+{
+    gva_t page[2], was[2];
+    for (unsigned fetch = 0; fetch < 2; fetch++)
+        was[fetch] = page[fetch] = win->of[fetch].bytes ? win->of[fetch].base : QUICK_NO_PAGE;
+    size_t done = quick_run(m, bus, a, n, process, page);
+    for (unsigned fetch = 0; fetch < 2; fetch++)
+        if (page[fetch] != was[fetch]) {
+            open_window(&win->of[fetch], m, page[fetch]);
+            win->of[fetch].quick = true;
+        }
+    return done;
+}
+
 static bool crosses_page(const struct access *a, const struct format *f)
 {
     return f->levels && (a->gva ^ (a->gva + a->size - 1)) >> f->shift[1];
@@ -630,6 +647,10 @@ INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, 
         size_t served = 0;
         if (quiet && on_page(of, x->gva))
             served = hit_windows(m, &win, x, n - i, process);
+        if (!served)
+            of->bytes = 0;
+        if (!served && quick)
+            served = run_quickly(m, bus, &win, x, n - i, process);
         if (served) {
             i += served;
             continue;
@@ -639,16 +660,7 @@ INLINE size_t run(struct mmu *m, const struct bus *bus, const struct access *a, 
             return i;
         *stop = STOP_REFUSED;
         NOTE_QUIETLY(quiet, &m->tally, ACCESS, 0, 0, x->op, x->gva, x->process);
-        of->bytes = 0;
-        const enum quick done = quick ? quick_translate(m, bus, x) : QUICK_NOT;
-        of->quick = done != QUICK_NOT;
-        if (of->quick) {
-            if (done == QUICK_WALKED && i + QUICK_AHEAD < n)
-                quick_foresee(m, bus, x);
-            open_window(of, m, x->gva);
-            i++;
-            continue;
-        }
+        of->quick = false;
         if (!translate(m, x, false, w, &of->entry, quiet))
             return i;
         if (!quiet)

@@ -22,7 +22,7 @@
 
 enum {
     QUICK_STAGES = 2, /**< longer chains are never walked quickly: see quick */
-    TABLES_SEEN = 256
+    TABLES_KNOWN = 256
 };
 
 enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
@@ -41,6 +41,25 @@ struct space {
 struct likeness {
     uint64_t mask, bits;
     uint32_t rights; /**< that it grants, enum right */
+};
+
+/**
+ * What was read at an address, found to be usual: see quick. It holds while memory and rules are
+ * what they were.
+ */
+struct known {
+    hpa_t at;
+    uint64_t when;    /**< mem.changes + mmu.rules */
+    uint64_t address; /**< in the entry */
+    uint64_t line;    /**< that it is in, as a tag of the data caches */
+    uint32_t mark;    /**< of that tag */
+    uint32_t rights;  /**< that it grants */
+};
+
+/** Of a region of 2 MiB: its entry of level 2; and those that lead to its table of level 1 through
+ * the stage below, by their level. */
+struct known_region {
+    struct known entry, below[3];
 };
 
 /** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
@@ -69,10 +88,11 @@ struct mmu {
      * whether the access is a user's: what they leave of the rights of a guest's leaf. */
     uint8_t below_serves[32], below_leaves[2][32];
     struct likeness usual[QUICK_STAGES][LEVELS_MAX + 1][2]; /**< by depth, level, and D */
-    /** Where tables of level 1 were, by depth and number: what may be fetched early, and no more.
-     */
-    hpa_t seen[QUICK_STAGES][TABLES_SEEN];
-    bool keys; /**< PKRU denies something: rights alone do not tell */
+    struct known_region region[TABLES_KNOWN];
+    struct known region_below[TABLES_KNOWN]; /**< entries of level 2 that lead to a guest's pages */
+    uint64_t rules;                          /**< grows whenever what is usual may have changed */
+    uint64_t now;                            /**< of the run: see known.when */
+    bool keys;                               /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;
     struct lookaside look; /**< last: its memos follow */

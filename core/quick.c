@@ -20,6 +20,8 @@ bool quick_may(const struct mmu *m)
                !la->by_entry && !la->program_data && !m->tally.sink;
     for (unsigned t = 0; t < TLBS; t++)
         may &= plain_or_none(la, la->tlb[t].place[1].memo);
+    for (unsigned cache = 0; cache < DATA_CACHES - 1; cache++)
+        may &= plain_or_none(la, la->data[cache]);
     for (unsigned depth = 0; depth < m->stages; depth++) {
         may &= is_ordinary(&m->stage[depth]) && m->stage[depth].format.levels >= PAGING_4_LEVEL;
         may &= plain_or_none(la, la->nested[depth]) && !(depth && m->stage[depth].format.key_shift);
@@ -50,12 +52,7 @@ INLINE bool serves(const struct mmu *m, const struct access *a, uint32_t rights)
 
 /* ---- TLBs ---- */
 
-/* Where a base page is in a TLB that keeps some. */
-INLINE struct memo_seat seat_of(struct mmu *m, enum tlb_name name, uint64_t tag, uint32_t mark)
-{
-    return memo_seat(memo_at(&m->look, m->look.tlb[name].place[1].memo), tag, mark);
-}
-
+/* Whether a TLB has a page otherwise than as a base page of its space: larger, or global. */
 static __attribute__((noinline)) bool has_other(const struct mmu *m, enum tlb_name name, gva_t gva)
 {
     const struct tlb *tlb = &m->look.tlb[name];
@@ -68,13 +65,6 @@ static __attribute__((noinline)) bool has_other(const struct mmu *m, enum tlb_na
             return true;
     }
     return false;
-}
-
-/* Whether a TLB has a page otherwise than as a base page of its space: larger, or global. */
-INLINE bool may_have_other(const struct mmu *m, enum tlb_name name, gva_t gva)
-{
-    bool others = m->look.tlb[name].levels != 1 << 1 || m->look.globals;
-    return __builtin_expect(others, 0) && has_other(m, name, gva);
 }
 
 /* Fields one by one: a struct copied through memory waits for its narrower stores. */
@@ -97,10 +87,11 @@ INLINE void keep(struct memo_seat *seat, hpa_t hpa, ia_t next, uint32_t rights, 
 
 /* What there is to know at a level; above the first entry read, of what led to its table. */
 struct step {
-    hpa_t at;              /* of the entry */
-    uint64_t address;      /* in it: of a table or, at level 1, of the page */
-    uint32_t rights;       /* gathered down to here */
-    struct memo_seat seat; /* in the structure cache of the level; memo NULL: it has none */
+    hpa_t at;                  /* of the entry */
+    uint64_t address;          /* in it: of a table or, at level 1, of the page */
+    uint32_t rights;           /* gathered down to here */
+    struct memo_seat seat;     /* in the structure cache of the level; memo NULL: it has none */
+    const struct known *known; /* of the entry read; NULL: not looked up, or not read */
 };
 
 /* Whether a structure cache knows what the entry of a level leads to. */
@@ -156,28 +147,85 @@ INLINE bool read_entry(struct mmu *m, const struct mem *mem, unsigned depth, uns
         return false;
     step->address = entry & ~like->mask;
     step->rights = like->rights & (rights_above | ~(uint32_t)MAY_ALL);
+    step->known = NULL;
     return true;
 }
 
-/* The number of a table of level 1, as far as tables seen are told apart. */
-INLINE unsigned sight(const struct mmu *m, unsigned depth, ia_t ia)
+/* ---- what is known of entries ---- */
+
+/* Reads an entry, and remembers it. */
+static __attribute__((noinline)) bool learn(struct mmu *m, const struct mem *mem, unsigned depth,
+                                            unsigned level, hpa_t at, struct known *known)
 {
-    return number_of(m, depth, 2, ia) % TABLES_SEEN;
+    struct step step = {.at = at};
+    if (!read_entry(m, mem, depth, level, &step, MAY_ALL))
+        return false;
+    uint64_t line = lookaside_line(&m->look, at);
+    *known = (struct known){at, m->now, step.address, line, memo_mark(line), step.rights};
+    return true;
 }
 
-/* Reads the entry in the table that the step above leads to. */
+/*
+ * As read_entry, of one that may be known: then nothing waits for memory to learn where it leads,
+ * for @p known is where its number says.
+ */
+INLINE bool read_known(struct mmu *m, const struct mem *mem, unsigned depth, unsigned level,
+                       struct step *step, uint32_t rights_above, struct known *known)
+{
+    if (__builtin_expect(known->at != step->at || known->when != m->now, 0) &&
+        !learn(m, mem, depth, level, step->at, known))
+        return false;
+    step->address = known->address;
+    step->rights = known->rights & (rights_above | ~(uint32_t)MAY_ALL);
+    step->known = known;
+    return true;
+}
+
+/* Where it is known what the entry of level 2 for an address is. */
+INLINE struct known_region *region_of(struct mmu *m, gva_t gva)
+{
+    return &m->region[number_of(m, GUEST, 2, gva) % TABLES_KNOWN];
+}
+
+INLINE struct known *region_below(struct mmu *m, gpa_t gpa)
+{
+    return &m->region_below[number_of(m, HOST, 2, gpa) % TABLES_KNOWN];
+}
+
+/* Reads the entry in the table that the step above leads to. @p known: NULL, or where it may be. */
 INLINE bool read_step(struct mmu *m, const struct mem *mem, unsigned depth, ia_t ia, unsigned level,
-                      struct step *step, const struct step *above)
+                      struct step *step, const struct step *above, struct known *known)
 {
     step->at = above->address + offset_of(m, depth, level, ia);
-    return read_entry(m, mem, depth, level, step, above->rights);
+    return known ? read_known(m, mem, depth, level, step, above->rights, known)
+                 : read_entry(m, mem, depth, level, step, above->rights);
+}
+
+/* Whether a data cache of the vCPU's own has a line, which it has afterwards. */
+INLINE bool has_line(struct mmu *m, unsigned cache, uint64_t line, uint32_t mark)
+{
+    uint32_t offset = m->look.data[cache];
+    return offset && memo_access_plain(memo_at(&m->look, offset), line, mark);
+}
+
+/* As lookaside_serve. */
+INLINE enum server serve_line(struct mmu *m, struct memo *llc, uint64_t line, uint32_t mark)
+{
+    if (has_line(m, 0, line, mark))
+        return SERVED_L1;
+    if (has_line(m, 1, line, mark))
+        return SERVED_L2;
+    return llc && memo_access(llc, line, mark) ? SERVED_LLC : SERVED_MEMORY;
 }
 
 /* What was read passes through the data caches. */
 INLINE void serve_step(struct mmu *m, struct memo *llc, unsigned depth, unsigned level,
                        const struct step *step, cycles_t *clock)
 {
-    enum server server = lookaside_serve(&m->look, llc, step->at);
+    const struct known *known = step->known;
+    uint64_t line = known ? known->line : lookaside_line(&m->look, step->at);
+    uint32_t mark = known ? known->mark : memo_mark(line);
+    enum server server = serve_line(m, llc, line, mark);
     COUNT(&m->tally, *clock, REF, depth, level, server);
 }
 
@@ -218,7 +266,8 @@ INLINE bool walk_from(struct mmu *m, const struct bus *bus, const struct access 
 {
 #pragma GCC unroll 2
     for (unsigned level = first; level; level--)
-        if (!read_step(m, bus->mem, GUEST, a->gva, level, &step[level], &step[level + 1]))
+        if (!read_step(m, bus->mem, GUEST, a->gva, level, &step[level], &step[level + 1],
+                       level == 2 ? &region_of(m, a->gva)->entry : NULL))
             return false;
     if (!serves(m, a, step[1].rights) || step[1].rights & LEAF_GLOBAL)
         return false;
@@ -227,7 +276,6 @@ INLINE bool walk_from(struct mmu *m, const struct bus *bus, const struct access 
 #pragma GCC unroll 2
     for (unsigned level = first; level; level--)
         use_step(m, bus->llc, level, &step[level], clock);
-    m->seen[GUEST][sight(m, GUEST, a->gva)] = step[2].address;
     leaf->hpa = leaf->next = step[1].address;
     leaf->rights = step[1].rights;
     return true;
@@ -288,7 +336,9 @@ INLINE bool way_serves(const struct mmu *m, unsigned kind, uint32_t rights)
     return m->below_serves[rights & (MAY_ALL | LEAF_DIRTY)] >> kind & 1;
 }
 
-INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned kind, struct way *w)
+/* @p leaf: NULL, or where its leaf may be known; @p entry: where the entry above. */
+INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned kind, struct way *w,
+                     struct known *entry, struct known *leaf)
 {
     if (gpa >> m->stage[HOST].format.ia_bits)
         return false;
@@ -296,9 +346,9 @@ INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned k
     if (w->near)
         w->step[2].at = 0, w->step[3] = (struct step){0}; /* not used, but then not unknown */
     else if (!seek_step(m, HOST, gpa, 3, &w->step[3]) ||
-             !read_step(m, mem, HOST, gpa, 2, &w->step[2], &w->step[3]))
+             !read_step(m, mem, HOST, gpa, 2, &w->step[2], &w->step[3], entry))
         return false;
-    if (!read_step(m, mem, HOST, gpa, 1, &w->step[1], &w->step[2]))
+    if (!read_step(m, mem, HOST, gpa, 1, &w->step[1], &w->step[2], leaf))
         return false;
     w->page = w->step[1].address;
     w->rights = w->step[1].rights;
@@ -306,7 +356,8 @@ INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned k
 }
 
 /* Of a table, which the nested TLB may know. */
-INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, struct way *w)
+INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, struct way *w,
+                              struct known_region *region)
 {
     unsigned kind = m->stage[HOST].table_op | KIND_USER;
     uint32_t offset = m->look.nested[HOST];
@@ -318,7 +369,7 @@ INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, s
         w->known = memo_seek(&w->nested);
     }
     if (!w->known)
-        return find_way(m, mem, gpa, kind, w);
+        return find_way(m, mem, gpa, kind, w, &region->below[2], &region->below[1]);
     const struct target *target = memo_target(&w->nested);
     w->near = false;
     w->step[1] = w->step[2] = w->step[3] = (struct step){0};
@@ -352,19 +403,20 @@ INLINE void use_way_of_table(struct mmu *m, struct memo *llc, const struct way *
     use_way(m, llc, w, clock);
 }
 
-/* Another way of the same access may have been kept there already. */
-INLINE void renew(struct memo_seat *seat, hpa_t hpa, ia_t next, uint32_t rights)
+/* Keeps what was missed; but a way of the same access may have been kept there @p already. */
+INLINE void keep_once(struct memo_seat *seat, bool already, hpa_t hpa, ia_t next, uint32_t rights)
 {
-    if (!memo_seek(seat))
+    if (!__builtin_expect(already, 0) || !memo_seek(seat))
         memo_take(seat);
     put(seat, hpa, next, rights, 0);
 }
 
-INLINE void keep_way(struct way *w)
+INLINE void keep_way(struct way *w, bool already)
 {
     struct step *step = &w->step[2];
     if (!w->near && step->seat.memo)
-        renew(&step->seat, step->address, step->address, (step->rights & MAY_ALL) | LEAF_DIRTY);
+        keep_once(&step->seat, already, step->address, step->address,
+                  (step->rights & MAY_ALL) | LEAF_DIRTY);
 }
 
 /* Whether a guest's table may be written to for all that the stage below minds. */
@@ -379,16 +431,16 @@ INLINE void keep_way_of_table(struct way *w, gpa_t table, uint32_t dirty)
 {
     if (w->known)
         return;
-    keep_way(w);
+    keep_way(w, false);
     if (w->nested.memo)
-        renew(&w->nested, w->page, table, (w->rights & MAY_ALL) | dirty);
+        keep(&w->nested, w->page, table, (w->rights & MAY_ALL) | dirty, 0);
 }
 
 /* The guest's entry of a level, in a table whose way is to be found. */
 INLINE bool read_nested(struct mmu *m, const struct mem *mem, gva_t gva, unsigned level,
                         struct step *step, const struct step *above, struct way *w)
 {
-    if (!find_way_of_table(m, mem, above->address, w))
+    if (!find_way_of_table(m, mem, above->address, w, region_of(m, gva)))
         return false;
     step->at = w->page + offset_of(m, GUEST, level, gva);
     return read_entry(m, mem, GUEST, level, step, above->rights);
@@ -407,7 +459,8 @@ INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access
     if (!serves(m, a, step[1].rights) || step[1].rights & LEAF_GLOBAL)
         return false;
     const unsigned user = !host->format.user_exec || step[1].rights & MAY_USER ? KIND_USER : 0;
-    if (!find_way(m, bus->mem, step[1].address, (kind_of(a) & KIND_OP) | user, &page))
+    if (!find_way(m, bus->mem, step[1].address, (kind_of(a) & KIND_OP) | user, &page,
+                  region_below(m, step[1].address), NULL))
         return false;
     if (!table) {
         use_cached(m, GUEST, 2, &step[2], &took);
@@ -427,9 +480,7 @@ INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access
                  0);
         }
     }
-    keep_way(&page);
-    m->seen[GUEST][sight(m, GUEST, a->gva)] = table ? table->page : step[2].address;
-    m->seen[HOST][sight(m, HOST, step[1].address)] = page.step[2].address;
+    keep_way(&page, table && table->step[2].seat.tag == page.step[2].seat.tag);
     leaf->hpa = page.page;
     leaf->next = step[1].address;
     leaf->rights =
@@ -448,10 +499,11 @@ static __attribute__((noinline)) bool walk_nested(struct mmu *m, const struct bu
     struct way table;
     if (seek_step(m, GUEST, a->gva, 2, &step[2]))
         return !(step[2].rights & TABLE_DIRECT) &&
-               read_step(m, bus->mem, GUEST, a->gva, 1, &step[1], &step[2]) &&
+               read_step(m, bus->mem, GUEST, a->gva, 1, &step[1], &step[2], NULL) &&
                end_nested(m, bus, a, step, NULL, leaf, clock);
     return seek_step(m, GUEST, a->gva, 3, &step[3]) && !(step[3].rights & TABLE_DIRECT) &&
-           read_step(m, bus->mem, GUEST, a->gva, 2, &step[2], &step[3]) &&
+           read_step(m, bus->mem, GUEST, a->gva, 2, &step[2], &step[3],
+                     &region_of(m, a->gva)->entry) &&
            read_nested(m, bus->mem, a->gva, 1, &step[1], &step[2], &table) &&
            end_nested(m, bus, a, step, &table, leaf, clock);
 }
@@ -471,65 +523,124 @@ INLINE bool walk(struct mmu *m, const struct bus *bus, const struct access *a, s
 
 /* ---- all of it ---- */
 
-enum quick quick_translate(struct mmu *m, const struct bus *bus, const struct access *a)
+/* The TLBs that an access asks, and whether L1 and L2 may have a page otherwise than as a base page
+ * of its space: larger, or global. That does not change while accesses go quickly. */
+struct tlbs {
+    struct memo *l1, *l2;
+    enum tlb_name name; /* of L1 */
+    bool serve;         /* base pages were kept */
+    bool others;
+};
+
+static struct tlbs tlbs_of(struct mmu *m, enum tlb_name name)
+{
+    const struct tlb *l1 = &m->look.tlb[name], *l2 = &m->look.tlb[TLB_L2];
+    return (struct tlbs){
+        .l1 = memo_at(&m->look, l1->place[1].memo),
+        .l2 = memo_at(&m->look, l2->place[1].memo),
+        .name = name,
+        .serve = l1->levels & l2->levels & 1 << 1,
+        .others = (l1->levels | l2->levels) != 1 << 1 || m->look.globals,
+    };
+}
+
+INLINE enum quick translate(struct mmu *m, const struct bus *bus, const struct access *a,
+                            const struct tlbs *tlbs, cycles_t *clock)
 {
     const gva_t gva = a->gva;
-    const enum tlb_name l1 = a->op == OP_EXEC ? TLB_L1I : TLB_L1D;
     const uint64_t tag = tag_of(m->space[0], 0, number_of(m, GUEST, 1, gva));
     const uint32_t mark = memo_mark(tag);
     enum quick done = QUICK_HIT;
-    cycles_t clock = 0;
-    if (!format_canonical(&m->stage[0].format, gva) ||
-        !(m->look.tlb[l1].levels & m->look.tlb[TLB_L2].levels & 1 << 1))
+    if (!tlbs->serve || !format_canonical(&m->stage[0].format, gva))
         return QUICK_NOT;
-    struct memo_seat in_l1 = seat_of(m, l1, tag, mark), in_l2 = seat_of(m, TLB_L2, tag, mark);
+    struct memo_seat in_l1 = memo_seat(tlbs->l1, tag, mark), in_l2 = memo_seat(tlbs->l2, tag, mark);
     if (memo_seek(&in_l1)) {
         if (!serves(m, a, memo_target(&in_l1)->rights))
             return QUICK_NOT;
         memo_use(&in_l1);
-        COUNT(&m->tally, clock, TLB_HIT, 0, 1, l1);
+        COUNT(&m->tally, *clock, TLB_HIT, 0, 1, tlbs->name);
         return QUICK_HIT;
     }
-    if (may_have_other(m, l1, gva))
+    if (__builtin_expect(tlbs->others, 0) && has_other(m, tlbs->name, gva))
         return QUICK_NOT;
     if (memo_seek(&in_l2)) {
         const struct target *target = memo_target(&in_l2);
         if (!serves(m, a, target->rights))
             return QUICK_NOT;
         memo_use(&in_l2);
-        COUNT(&m->tally, clock, TLB_HIT, 0, 1, TLB_L2);
+        COUNT(&m->tally, *clock, TLB_HIT, 0, 1, TLB_L2);
         keep(&in_l1, target->hpa, target->next, target->rights, target->note);
     } else {
         struct leaf leaf;
-        if (may_have_other(m, TLB_L2, gva) || !walk(m, bus, a, &leaf, &clock))
+        if (__builtin_expect(tlbs->others, 0) && has_other(m, TLB_L2, gva))
             return QUICK_NOT;
-        COUNT(&m->tally, clock, WALK, 0, 0, 0);
-        COUNT(&m->tally, clock, TLB_MISS, 0, 1, TLB_L2);
+        if (!walk(m, bus, a, &leaf, clock))
+            return QUICK_NOT;
+        COUNT(&m->tally, *clock, WALK, 0, 0, 0);
+        COUNT(&m->tally, *clock, TLB_MISS, 0, 1, TLB_L2);
         keep(&in_l1, leaf.hpa, leaf.next, leaf.rights, 1);
         done = QUICK_WALKED;
         keep(&in_l2, leaf.hpa, leaf.next, leaf.rights, 1);
     }
-    COUNT(&m->tally, clock, TLB_MISS, 0, 1, l1);
-    COUNT(&m->tally, clock, TLB_L2, 0, 0, 0);
-    m->tally.cycles += clock;
+    COUNT(&m->tally, *clock, TLB_MISS, 0, 1, tlbs->name);
+    COUNT(&m->tally, *clock, TLB_L2, 0, 0, 0);
     return done;
 }
 
-/* Where the entry of level 1 for an address is, by where its table was. */
-INLINE hpa_t guess(const struct mmu *m, unsigned depth, ia_t ia)
+enum quick quick_translate(struct mmu *m, const struct bus *bus, const struct access *a)
 {
-    return m->seen[depth][sight(m, depth, ia)] + offset_of(m, depth, 1, ia);
+    const struct tlbs tlbs = tlbs_of(m, a->op == OP_EXEC ? TLB_L1I : TLB_L1D);
+    m->now = bus->mem->changes + m->rules;
+    return translate(m, bus, a, &tlbs, &m->tally.cycles);
 }
 
-void quick_foresee(const struct mmu *m, const struct bus *bus, const struct access *a)
+/* ---- many ---- */
+
+/*
+ * Has the host's caches fetch what an access to come, and one that comes sooner, will probably need
+ * if they walk. Another guess is no more than wasted.
+ */
+INLINE void foresee(struct mmu *m, const struct mem *mem, gva_t gva, gva_t sooner)
 {
-    const hpa_t near = guess(m, GUEST, a[QUICK_AHEAD / 2].gva);
-    mem_foresee(bus->mem, guess(m, GUEST, a[QUICK_AHEAD].gva));
-    if (m->stages == 1 || !mem_holds(bus->mem, near, ENTRY_BYTES))
+    const struct known_region *region = region_of(m, gva);
+    if (m->stages == 1) {
+        mem_foresee(mem, region->entry.address + offset_of(m, GUEST, 1, gva));
         return;
-    const gpa_t gpa = mem_load(bus->mem, near, ENTRY_BYTES) & m->stage[GUEST].format.frame[1][1];
-    const hpa_t below = guess(m, HOST, gpa);
-    mem_foresee(bus->mem, below);
+    }
+    mem_foresee(mem, region->below[1].address + offset_of(m, GUEST, 1, gva));
+    const hpa_t at = region_of(m, sooner)->below[1].address + offset_of(m, GUEST, 1, sooner);
+    if (!mem_holds(mem, at, ENTRY_BYTES))
+        return;
+    const gpa_t gpa = mem_load(mem, at, ENTRY_BYTES) & m->stage[GUEST].format.frame[1][1];
+    mem_foresee(mem, region_below(m, gpa)->address + offset_of(m, HOST, 1, gpa));
+}
+
+enum { AHEAD = 8 };
+
+size_t quick_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
+                 uint16_t process, gva_t page[2])
+{
+    const struct tlbs tlbs[2] = {tlbs_of(m, TLB_L1D), tlbs_of(m, TLB_L1I)};
+    cycles_t clock = 0;
+    size_t i;
+    m->now = bus->mem->changes + m->rules;
+    for (i = 0; i < n; i++) {
+        const struct access *x = &a[i];
+        const gva_t inside = x->gva & low_bits(PAGE_BITS), base = x->gva - inside;
+        const bool fetch = x->op == OP_EXEC;
+        if (x->op > OP_MODIFY || x->process != process || inside + x->size > 1 << PAGE_BITS ||
+            base == page[fetch])
+            break;
+        const enum quick done = translate(m, bus, x, &tlbs[fetch], &clock);
+        if (done == QUICK_NOT)
+            break;
+        page[fetch] = base;
+        COUNT(&m->tally, clock, ACCESS, 0, 0, x->op);
+        if (done == QUICK_WALKED && i + AHEAD < n)
+            foresee(m, bus->mem, x[AHEAD].gva, x[AHEAD / 2].gva);
+    }
+    m->tally.cycles += clock;
+    return i;
 }
 
 struct tlb_hit quick_entry(const struct mmu *m, enum tlb_name name, gva_t gva)

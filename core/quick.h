@@ -24,13 +24,16 @@ enum quick { QUICK_NOT, QUICK_HIT, QUICK_WALKED };
 /** Tries to do an access quickly. After quick_may. */
 enum quick quick_translate(struct mmu *, const struct bus *, const struct access *);
 
-enum { QUICK_AHEAD = 8 };
+/** Of quick_run's @p page: none. */
+#define QUICK_NO_PAGE UINT64_MAX
 
 /**
- * Has the host's caches fetch what the accesses up to QUICK_AHEAD after @p a will probably need, if
- * they walk: another guess is no more than wasted. Changes nothing.
+ * Completes accesses of a batch, counted and all, as long as they are of @p process, go quickly,
+ * and are not on the page of the last one of their kind, data or fetch: @p page[0] or [1], its
+ * first byte. Returns how many. After quick_may.
  */
-void quick_foresee(const struct mmu *, const struct bus *, const struct access *a);
+size_t quick_run(struct mmu *, const struct bus *, const struct access *, size_t n,
+                 uint16_t process, gva_t page[2]);
 
 /** The entry of the L1 TLB for a page that quick_translate just did. */
 struct tlb_hit quick_entry(const struct mmu *, enum tlb_name, gva_t);

@@ -921,6 +921,7 @@ static struct profile quick_profile(struct rng *rng)
     struct profile p = small_profile(REPLACE_LRU, rng);
     p.tlb[TLB_L2].array[0].entries = 32;
     p.structure_by_entry = false;
+    p.data[1].entries = rng_below(rng, 4) ? 32 : 0;
     return p;
 }
 
@@ -932,18 +933,48 @@ static struct registers random_registers(const struct tables *t, struct rng *rng
     return r;
 }
 
-/* A copy that goes quickly where it can, and @p slowly, which never does; how many went quickly. */
-static unsigned check_copy(struct rig *slowly, struct tables *t, struct rng *rng)
+/* Other rights in an entry that leads to a table of level 1, of the guest's or below: no one is
+ * told. */
+static void meddle(struct rig *rig, const struct tables *t, uint64_t seed)
 {
+    struct rng rng = {.state = seed};
+    unsigned level;
+    gva_t gva = some_page(&rng, &level);
+    hpa_t at = tables_at(&rig->mem, t, gva, 2);
+    if (rig->mmu->stages > 1 && rng_below(&rng, 2)) {
+        const struct stage *host = &rig->mmu->stage[1];
+        struct tables below = {.paging = (enum paging)host->format.levels, .root = host->root};
+        at = tables_at(&rig->mem, &below, rng_below(&rng, 2) ? t->root : FRAMES + (gva - BASE) * 2,
+                       2);
+    }
+    uint64_t entry = at ? mem_load(&rig->mem, at, 8) : 0;
+    if (entry && !(entry & PTE_PS))
+        mem_store(&rig->mem, at, entry ^ (uint64_t)1 << (1 + rng_below(&rng, 2)), 8);
+}
+
+/*
+ * A copy that goes quickly where it can, one that does so in batches, and @p slowly, which never
+ * does; how many went quickly.
+ */
+static unsigned check_copies(struct rig *slowly, struct tables *t, struct rng *rng)
+{
+    enum { PART = 60 };
     static struct access a[MANY];
-    struct rig *quickly = rig_copy(slowly);
+    struct rig *quickly = rig_copy(slowly), *batches = rig_copy(slowly);
+    unsigned quick = 0;
     cr_assert(quick_may(quickly->mmu));
     make_accesses(a, MANY, rng);
-    run_singly(slowly, t, a, MANY);
-    unsigned quick = run_quickly(quickly, t, a, MANY);
+    for (size_t i = 0; i < MANY; i += PART) {
+        run_singly(slowly, t, a + i, PART);
+        quick += run_quickly(quickly, t, a + i, PART);
+        run_in_batches(batches, t, a + i, PART, rng);
+        meddle(slowly, t, i), meddle(quickly, t, i), meddle(batches, t, i);
+    }
     expect_same(slowly, quickly, "quickly");
+    expect_same(slowly, batches, "in batches");
     rig_free(slowly);
     rig_free(quickly);
+    rig_free(batches);
     return quick;
 }
 
@@ -957,7 +988,7 @@ static unsigned check_quickness(uint64_t seed)
     map_randomly(rig, &t, &rng);
     struct registers r = random_registers(&t, &rng);
     rig_set(rig, &r);
-    return check_copy(rig, &t, &rng);
+    return check_copies(rig, &t, &rng);
 }
 
 /* Backs the base page at a gpa with where it is; mostly with all rights, accessed and dirty. */
@@ -1007,7 +1038,7 @@ static unsigned check_nested_quickness(enum second_stage kind, uint64_t seed)
     mmu_set_second_stages(rig->mmu, &stage, 1, 1);
     struct registers r = random_registers(&t, &rng);
     rig_set(rig, &r);
-    return check_copy(rig, &t, &rng);
+    return check_copies(rig, &t, &rng);
 }
 
 /* An access that is done quickly changes what it would have, one that is not changes nothing. */
