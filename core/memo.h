@@ -141,7 +141,7 @@ bool memo_access_any(struct memo *, uint64_t tag);
 MEMO_INLINE uint32_t memo_mark(uint64_t tag)
 {
     uint32_t stirred = (uint32_t)(tag * UINT64_C(0x9e3779b97f4a7c15) >> 56);
-    return (stirred + !stirred) * 0x01010101u;
+    return (stirred + (stirred < 1)) * 0x01010101u;
 }
 
 /** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
@@ -165,7 +165,7 @@ MEMO_INLINE uint32_t memo_find(const uint64_t *marks, const uint64_t *tags, uint
                                uint32_t mark)
 {
     for (uint32_t found = memo_marked(marks, mark); found; found &= found - 1)
-        if (__builtin_expect(tags[__builtin_ctz(found)] == tag, 1))
+        if (__builtin_expect(tags[(uint32_t)__builtin_ctz(found)] == tag, 1))
             return (uint32_t)__builtin_ctz(found);
     return MEMO_MISS;
 }
@@ -177,19 +177,50 @@ static inline struct memo_row *memo_row_at(const struct memo *m, uint32_t set)
 
 /** The place of a tag in a plain memo: what a search works out, so that nothing does so again. */
 struct memo_seat {
-    struct memo *memo;
-    struct memo_row *row; /**< of its set */
+    struct memo_row *row;   /**< of its set */
+    struct target *targets; /**< of its set, where there are any */
     uint64_t tag;
-    uint32_t set, way; /**< the way that holds it, or MEMO_MISS */
+    uint32_t way; /**< the way that holds it, or MEMO_MISS */
     uint32_t mark;
+    uint8_t last; /**< see memo */
 };
 
 /** Where @p tag (not 0), whose mark is @p mark, is, or would go; its way is not known yet. */
 MEMO_INLINE struct memo_seat memo_seat(struct memo *m, uint64_t tag, uint32_t mark)
 {
     uint32_t set = (uint32_t)(tag & m->mask);
-    return (struct memo_seat){
-        .memo = m, .row = memo_row_at(m, set), .tag = tag, .set = set, .mark = mark};
+    return (struct memo_seat){.row = memo_row_at(m, set),
+                              .targets = memo_targets(m) + set * m->ways,
+                              .tag = tag,
+                              .mark = mark,
+                              .last = m->last};
+}
+
+/** A seat without pointers, which may be kept: its offsets are from what @p base was. */
+struct memo_spot {
+    uint64_t tag;
+    uint32_t row, targets;
+    uint32_t mark;
+    uint8_t last;
+};
+
+static inline struct memo_spot memo_spot(const void *base, struct memo *m, uint64_t tag)
+{
+    struct memo_seat seat = memo_seat(m, tag, memo_mark(tag));
+    return (struct memo_spot){.tag = tag,
+                              .row = (uint32_t)((char *)seat.row - (const char *)base),
+                              .targets = (uint32_t)((char *)seat.targets - (const char *)base),
+                              .mark = seat.mark,
+                              .last = seat.last};
+}
+
+MEMO_INLINE struct memo_seat memo_seat_at(void *base, const struct memo_spot *spot)
+{
+    return (struct memo_seat){.row = (struct memo_row *)((char *)base + spot->row),
+                              .targets = (struct target *)((char *)base + spot->targets),
+                              .tag = spot->tag,
+                              .mark = spot->mark,
+                              .last = spot->last};
 }
 
 /** Searches the seat's set; changes nothing. */
@@ -210,22 +241,28 @@ MEMO_INLINE void memo_use(const struct memo_seat *s)
 MEMO_INLINE void memo_take(struct memo_seat *s)
 {
     uint64_t order = s->row->order;
-    s->way = (uint32_t)(order >> s->memo->last & 15);
+    s->way = (uint32_t)(order >> s->last & 15);
     ((uint8_t *)s->row->marks)[s->way] = (uint8_t)s->mark;
     s->row->tags[s->way] = s->tag;
     s->row->order = order << 4 | s->way; /* the last becomes the first: the others move up by one */
 }
 
-/** The slot of a tag that was found or has taken its seat. */
-MEMO_INLINE uint32_t memo_slot(const struct memo_seat *s)
+/** Whether the seat's way holds its tag. */
+MEMO_INLINE bool memo_holds(const struct memo_seat *s)
 {
-    return s->set * s->memo->ways + s->way;
+    return s->row->tags[s->way] == s->tag;
 }
 
-/** What is remembered there. */
+/** What is remembered of a tag that was found or has taken its seat. */
 MEMO_INLINE struct target *memo_target(const struct memo_seat *s)
 {
-    return memo_targets(s->memo) + memo_slot(s);
+    return s->targets + s->way;
+}
+
+/** The number of the seat's way among all. */
+MEMO_INLINE uint32_t memo_slot(const struct memo *m, const struct memo_seat *s)
+{
+    return (uint32_t)(s->tag & m->mask) * m->ways + s->way;
 }
 
 /** The slot that holds @p tag (not 0), made most recently used; or MEMO_MISS. */
@@ -237,7 +274,7 @@ MEMO_INLINE uint32_t memo_lookup(struct memo *m, uint64_t tag)
     if (!memo_seek(&seat))
         return MEMO_MISS;
     memo_use(&seat);
-    return memo_slot(&seat);
+    return memo_slot(m, &seat);
 }
 
 /**
@@ -250,7 +287,7 @@ MEMO_INLINE uint32_t memo_insert(struct memo *m, uint64_t tag)
         return memo_insert_any(m, tag);
     struct memo_seat seat = memo_seat(m, tag, memo_mark(tag));
     memo_take(&seat);
-    return memo_slot(&seat);
+    return memo_slot(m, &seat);
 }
 
 /** As memo_access, of a plain memo. */
@@ -258,8 +295,8 @@ MEMO_INLINE bool memo_access_plain(struct memo *m, uint64_t tag, uint32_t mark)
 {
     struct memo_seat seat = memo_seat(m, tag, mark);
     bool held = memo_seek(&seat);
-    if (held)
-        memo_use(&seat);
+    if (held) /* seldom the most recently used already: each access reads several lines */
+        seat.row->order = order_to_front(seat.row->order, seat.way);
     else
         memo_take(&seat);
     return held;

@@ -22,7 +22,7 @@
 
 enum {
     QUICK_STAGES = 2, /**< longer chains are never walked quickly: see quick */
-    TABLES_KNOWN = 256
+    REGIONS_KNOWN = 256
 };
 
 enum { SPACES_MAX = 4096, PCID_GLOBAL = 0xffff, PCID_PHYSICAL = 0xfffe };
@@ -56,10 +56,24 @@ struct known {
     uint32_t rights;  /**< that it grants */
 };
 
-/** Of a region of 2 MiB: its entry of level 2; and those that lead to its table of level 1 through
- * the stage below, by their level. */
+/** Of a region of 2 MiB: its seat in a structure cache of level 2, and its entry. */
 struct known_region {
-    struct known entry, below[3];
+    struct memo_spot spot; /**< from the lookaside on; row 0: there is no such cache */
+    struct known entry;
+};
+
+/** What was found last in a structure cache of level 3. */
+struct known_above {
+    struct memo_spot spot;
+    uint32_t way;
+};
+
+/** The parts of a walk that are known apart. */
+enum known_part {
+    KNOWN_GUEST, /**< the guest's regions, or all there are */
+    KNOWN_TABLE, /**< of the stage below: those of a guest's tables of level 1 */
+    KNOWN_PAGE,  /**< those of its pages */
+    KNOWN_PARTS
 };
 
 /** The answers of the TLBs to the first attempt of a translation, counted when it ends. */
@@ -88,11 +102,13 @@ struct mmu {
      * whether the access is a user's: what they leave of the rights of a guest's leaf. */
     uint8_t below_serves[32], below_leaves[2][32];
     struct likeness usual[QUICK_STAGES][LEVELS_MAX + 1][2]; /**< by depth, level, and D */
-    struct known_region region[TABLES_KNOWN];
-    struct known region_below[TABLES_KNOWN]; /**< entries of level 2 that lead to a guest's pages */
-    uint64_t rules;                          /**< grows whenever what is usual may have changed */
-    uint64_t now;                            /**< of the run: see known.when */
-    bool keys;                               /**< PKRU denies something: rights alone do not tell */
+    /** By number of the region; of a guest's table, by the number of the region that it maps. */
+    struct known_region region[KNOWN_PARTS][REGIONS_KNOWN];
+    struct known table_leaf[REGIONS_KNOWN]; /**< of the way of a guest's table */
+    struct known_above above[KNOWN_PARTS];
+    uint64_t rules; /**< grows whenever what is usual may have changed */
+    uint64_t now;   /**< of the run: see known.when */
+    bool keys;      /**< PKRU denies something: rights alone do not tell */
     struct asked asked;
     struct tally tally;
     struct lookaside look; /**< last: its memos follow */

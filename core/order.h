@@ -26,26 +26,25 @@ static inline uint32_t order_last(uint64_t order, uint32_t ways)
     return order >> (4 * (ways - 1)) & 15;
 }
 
-/** The highest bit of a way's nibble, alone: of the lowest zero nibble once the way is xored away.
- */
+/** Of the nibbles that are the way's, the highest bits; the lowest of them is sure to be there. */
 static inline __attribute__((always_inline)) uint64_t order_find(uint64_t order, uint32_t way)
 {
     const uint64_t ones = UINT64_C(0x1111111111111111);
-    uint64_t x = order ^ way * ones, zeroes = (x - ones) & ~x & ones << 3;
-    return zeroes & -zeroes;
+    uint64_t x = order ^ way * ones;
+    return (x - ones) & ~x & ones << 3;
 }
 
 /** The nibbles below the way's move up by one, onto it. */
 static inline __attribute__((always_inline)) uint64_t order_to_front(uint64_t order, uint32_t way)
 {
-    uint64_t upto = 2 * order_find(order, way) - 1;
+    uint64_t found = order_find(order, way), upto = found ^ (found - 1);
     return order ^ ((order ^ (order << 4 | way)) & upto);
 }
 
 static inline uint64_t order_to_back(uint64_t order, uint32_t way, uint32_t ways)
 {
     unsigned back = 4 * (ways - 1);
-    uint64_t below = (order_find(order, way) >> 3) - 1;
+    uint64_t found = order_find(order, way), below = ((found & -found) >> 3) - 1;
     uint64_t closed = (order & below) | (order >> 4 & ~below);
     return (closed & (((uint64_t)1 << back) - 1)) | (uint64_t)way << back;
 }

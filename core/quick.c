@@ -37,10 +37,10 @@ enum { PAGE_BITS = 12, LEVEL_BITS = 9, ENTRY_BYTES = 8 };
 /* The guest's tables, or all there are; the hypervisor's. */
 enum { GUEST, HOST };
 
-/* An address below the guest was found to be no wider than its format. */
-INLINE uint64_t number_of(const struct mmu *m, unsigned depth, unsigned level, ia_t ia)
+/* Of an address that is no wider than its format. */
+INLINE uint64_t number_of(unsigned level, ia_t ia)
 {
-    return (depth ? ia : ia & m->stage[0].format.ia_mask) >> (PAGE_BITS + LEVEL_BITS * (level - 1));
+    return ia >> (PAGE_BITS + LEVEL_BITS * (level - 1));
 }
 
 /* Whether rights serve such an access, with no bit to be set for it. */
@@ -53,13 +53,13 @@ INLINE bool serves(const struct mmu *m, const struct access *a, uint32_t rights)
 /* ---- TLBs ---- */
 
 /* Whether a TLB has a page otherwise than as a base page of its space: larger, or global. */
-static __attribute__((noinline)) bool has_other(const struct mmu *m, enum tlb_name name, gva_t gva)
+static __attribute__((noinline)) bool has_other(const struct mmu *m, enum tlb_name name, ia_t ia)
 {
     const struct tlb *tlb = &m->look.tlb[name];
     for (unsigned levels = tlb->levels; levels; levels &= levels - 1) {
         unsigned level = (unsigned)__builtin_ctz(levels);
         const struct memo *memo = memo_at(&m->look, tlb->place[level].memo);
-        uint64_t number = number_of(m, GUEST, level, gva);
+        uint64_t number = number_of(level, ia);
         if (memo_peek(memo, tag_of(m->space[0], level - 1, number)) != MEMO_MISS ||
             memo_peek(memo, tag_of(m->global, level - 1, number)) != MEMO_MISS)
             return true;
@@ -83,33 +83,7 @@ INLINE void keep(struct memo_seat *seat, hpa_t hpa, ia_t next, uint32_t rights, 
     put(seat, hpa, next, rights, note);
 }
 
-/* ---- the walk of one stage ---- */
-
-/* What there is to know at a level; above the first entry read, of what led to its table. */
-struct step {
-    hpa_t at;                  /* of the entry */
-    uint64_t address;          /* in it: of a table or, at level 1, of the page */
-    uint32_t rights;           /* gathered down to here */
-    struct memo_seat seat;     /* in the structure cache of the level; memo NULL: it has none */
-    const struct known *known; /* of the entry read; NULL: not looked up, or not read */
-};
-
-/* Whether a structure cache knows what the entry of a level leads to. */
-INLINE bool seek_step(struct mmu *m, unsigned depth, ia_t ia, unsigned level, struct step *step)
-{
-    uint32_t offset = m->look.structure[depth][level];
-    step->seat = (struct memo_seat){0};
-    if (!offset)
-        return false;
-    uint64_t tag = tag_of(m->space[depth], 0, number_of(m, depth, level, ia));
-    step->seat = memo_seat(memo_at(&m->look, offset), tag, memo_mark(tag));
-    if (!memo_seek(&step->seat))
-        return false;
-    const struct target *target = memo_target(&step->seat);
-    step->address = target->hpa;
-    step->rights = target->rights;
-    return true;
-}
+/* ---- what entries say ---- */
 
 /*
  * Whether an entry is well-formed, present and accessed, and no large page. If so its likeness is
@@ -128,78 +102,57 @@ static __attribute__((noinline)) bool is_usual(const struct format *f, unsigned 
     return true;
 }
 
-INLINE uint64_t offset_of(const struct mmu *m, unsigned depth, unsigned level, ia_t ia)
-{
-    return (number_of(m, depth, level, ia) & low_bits(LEVEL_BITS)) * ENTRY_BYTES;
-}
+/* Where something leads, and what it grants. */
+struct lead {
+    uint64_t address;
+    uint32_t rights;
+};
 
-/* Reads the entry at step->at. D only tells with which likeness it is compared. */
+/* Where the entry at @p at leads. D only tells with which likeness it is compared. */
 INLINE bool read_entry(struct mmu *m, const struct mem *mem, unsigned depth, unsigned level,
-                       struct step *step, uint32_t rights_above)
+                       hpa_t at, uint32_t rights_above, struct lead *lead)
 {
-    if (!mem_holds(mem, step->at, ENTRY_BYTES))
+    if (!mem_holds(mem, at, ENTRY_BYTES))
         return false;
-    uint64_t entry = mem_load(mem, step->at, ENTRY_BYTES);
+    uint64_t entry = mem_load(mem, at, ENTRY_BYTES);
     uint64_t dirty = level > 1 ? 0 : depth ? m->stage[depth].format.dirty : PTE_D;
     struct likeness *like = &m->usual[depth][level][(entry & dirty) != 0];
     if (__builtin_expect((entry & like->mask) != like->bits, 0) &&
         !is_usual(&m->stage[depth].format, level, entry, like))
         return false;
-    step->address = entry & ~like->mask;
-    step->rights = like->rights & (rights_above | ~(uint32_t)MAY_ALL);
-    step->known = NULL;
+    lead->address = entry & ~like->mask;
+    lead->rights = like->rights & (rights_above | ~(uint32_t)MAY_ALL);
     return true;
 }
-
-/* ---- what is known of entries ---- */
 
 /* Reads an entry, and remembers it. */
 static __attribute__((noinline)) bool learn(struct mmu *m, const struct mem *mem, unsigned depth,
                                             unsigned level, hpa_t at, struct known *known)
 {
-    struct step step = {.at = at};
-    if (!read_entry(m, mem, depth, level, &step, MAY_ALL))
+    struct lead lead;
+    if (!read_entry(m, mem, depth, level, at, MAY_ALL, &lead))
         return false;
     uint64_t line = lookaside_line(&m->look, at);
-    *known = (struct known){at, m->now, step.address, line, memo_mark(line), step.rights};
+    *known = (struct known){at, m->now, lead.address, line, memo_mark(line), lead.rights};
     return true;
 }
 
 /*
  * As read_entry, of one that may be known: then nothing waits for memory to learn where it leads,
- * for @p known is where its number says.
+ * for @p known is where the number of its region says.
  */
 INLINE bool read_known(struct mmu *m, const struct mem *mem, unsigned depth, unsigned level,
-                       struct step *step, uint32_t rights_above, struct known *known)
+                       hpa_t at, uint32_t rights_above, struct known *known, struct lead *lead)
 {
-    if (__builtin_expect(known->at != step->at || known->when != m->now, 0) &&
-        !learn(m, mem, depth, level, step->at, known))
+    if (__builtin_expect(known->at != at || known->when != m->now, 0) &&
+        !learn(m, mem, depth, level, at, known))
         return false;
-    step->address = known->address;
-    step->rights = known->rights & (rights_above | ~(uint32_t)MAY_ALL);
-    step->known = known;
+    lead->address = known->address;
+    lead->rights = known->rights & (rights_above | ~(uint32_t)MAY_ALL);
     return true;
 }
 
-/* Where it is known what the entry of level 2 for an address is. */
-INLINE struct known_region *region_of(struct mmu *m, gva_t gva)
-{
-    return &m->region[number_of(m, GUEST, 2, gva) % TABLES_KNOWN];
-}
-
-INLINE struct known *region_below(struct mmu *m, gpa_t gpa)
-{
-    return &m->region_below[number_of(m, HOST, 2, gpa) % TABLES_KNOWN];
-}
-
-/* Reads the entry in the table that the step above leads to. @p known: NULL, or where it may be. */
-INLINE bool read_step(struct mmu *m, const struct mem *mem, unsigned depth, ia_t ia, unsigned level,
-                      struct step *step, const struct step *above, struct known *known)
-{
-    step->at = above->address + offset_of(m, depth, level, ia);
-    return known ? read_known(m, mem, depth, level, step, above->rights, known)
-                 : read_entry(m, mem, depth, level, step, above->rights);
-}
+/* ---- data caches ---- */
 
 /* Whether a data cache of the vCPU's own has a line, which it has afterwards. */
 INLINE bool has_line(struct mmu *m, unsigned cache, uint64_t line, uint32_t mark)
@@ -218,34 +171,148 @@ INLINE enum server serve_line(struct mmu *m, struct memo *llc, uint64_t line, ui
     return llc && memo_access(llc, line, mark) ? SERVED_LLC : SERVED_MEMORY;
 }
 
-/* What was read passes through the data caches. */
-INLINE void serve_step(struct mmu *m, struct memo *llc, unsigned depth, unsigned level,
-                       const struct step *step, cycles_t *clock)
+/* An entry that was read passes through the data caches. */
+INLINE void serve(struct mmu *m, struct memo *llc, unsigned depth, unsigned level, hpa_t at,
+                  cycles_t *clock)
 {
-    const struct known *known = step->known;
-    uint64_t line = known ? known->line : lookaside_line(&m->look, step->at);
-    uint32_t mark = known ? known->mark : memo_mark(line);
-    enum server server = serve_line(m, llc, line, mark);
+    uint64_t line = lookaside_line(&m->look, at);
+    enum server server = serve_line(m, llc, line, memo_mark(line));
     COUNT(&m->tally, *clock, REF, depth, level, server);
 }
 
-/* A structure cache led to the table of the level below. */
-INLINE void use_cached(struct mmu *m, unsigned depth, unsigned level, const struct step *step,
-                       cycles_t *clock)
+INLINE void serve_known(struct mmu *m, struct memo *llc, unsigned depth, unsigned level,
+                        const struct known *known, cycles_t *clock)
 {
-    memo_use(&step->seat);
-    COUNT(&m->tally, *clock, STRUCTURE_HIT, depth, level, 0);
+    enum server server = serve_line(m, llc, known->line, known->mark);
+    COUNT(&m->tally, *clock, REF, depth, level, server);
 }
 
-/* What was read passes through the data caches, and where it led is kept. */
-INLINE void use_step(struct mmu *m, struct memo *llc, unsigned level, struct step *step,
+/* ---- near: from where structure caches of level 2 or 3 lead ---- */
+
+/*
+ * The way to a table of level 1. It refers to what is known of its region, and keeps no more: there
+ * are too few registers for two of these.
+ */
+struct near {
+    struct known_region *region;
+    uint32_t way; /* in the structure cache of level 2; MEMO_MISS */
+    struct lead table;
+    uint32_t cached; /* the rights that a structure cache knew */
+};
+
+INLINE uint64_t offset_of(unsigned level, ia_t ia)
+{
+    return (number_of(level, ia) & low_bits(LEVEL_BITS)) * ENTRY_BYTES;
+}
+
+INLINE struct known_region *region_of(struct mmu *m, enum known_part part, ia_t ia)
+{
+    return &m->region[part][number_of(2, ia) % REGIONS_KNOWN];
+}
+
+INLINE unsigned depth_of(enum known_part part)
+{
+    return part == KNOWN_GUEST ? GUEST : HOST;
+}
+
+/* Another region than the last one there, or its tag has changed. */
+static __attribute__((noinline)) void place(struct mmu *m, unsigned depth, unsigned level,
+                                            uint64_t tag, struct memo_spot *spot)
+{
+    uint32_t offset = m->look.structure[depth][level];
+    *spot = (struct memo_spot){.tag = tag};
+    if (offset)
+        *spot = memo_spot(&m->look, memo_at(&m->look, offset), tag);
+}
+
+static __attribute__((noinline)) bool find_above(struct mmu *m, unsigned depth, uint64_t tag,
+                                                 struct known_above *above)
+{
+    place(m, depth, 3, tag, &above->spot);
+    if (!above->spot.row)
+        return false;
+    struct memo_seat seat = memo_seat_at(&m->look, &above->spot);
+    if (!memo_seek(&seat))
+        return false;
+    above->way = seat.way;
+    return true;
+}
+
+/* The seat in the structure cache of level 3 that has what leads to a region, most often the one
+ * that had it last; false: there is none. */
+INLINE bool seek_above(struct mmu *m, enum known_part part, ia_t ia, struct memo_seat *seat)
+{
+    struct known_above *above = &m->above[part];
+    const unsigned depth = depth_of(part);
+    uint64_t tag = tag_of(m->space[depth], 0, number_of(3, ia));
+    *seat = memo_seat_at(&m->look, &above->spot);
+    seat->way = above->way;
+    if (__builtin_expect(above->spot.tag != tag || !memo_holds(seat), 0)) {
+        if (!find_above(m, depth, tag, above))
+            return false;
+        *seat = memo_seat_at(&m->look, &above->spot);
+        seat->way = above->way;
+    }
+    return true;
+}
+
+/* Finds the table of level 1 for an address. */
+INLINE bool seek_near(struct mmu *m, const struct mem *mem, enum known_part part, ia_t ia,
+                      struct known_region *region, struct near *near)
+{
+    const unsigned depth = depth_of(part);
+    const uint64_t tag = tag_of(m->space[depth], 0, number_of(2, ia));
+    if (__builtin_expect(region->spot.tag != tag, 0))
+        place(m, depth, 2, tag, &region->spot);
+    struct memo_seat seat = memo_seat_at(&m->look, &region->spot), above;
+    near->region = region;
+    near->way = MEMO_MISS;
+    if (region->spot.row && memo_seek(&seat)) {
+        const struct target *target = memo_target(&seat);
+        near->way = seat.way;
+        near->table.address = target->hpa;
+        near->table.rights = near->cached = target->rights;
+        return true;
+    }
+    if (!seek_above(m, part, ia, &above))
+        return false;
+    const struct target *target = memo_target(&above);
+    near->cached = target->rights;
+    return read_known(m, mem, depth, 2, target->hpa + offset_of(2, ia), target->rights,
+                      &region->entry, &near->table);
+}
+
+INLINE void use_near(struct mmu *m, struct memo *llc, enum known_part part, const struct near *near,
                      cycles_t *clock)
 {
-    serve_step(m, llc, GUEST, level, step, clock);
-    if (level == 1 || !step->seat.memo)
+    const unsigned depth = depth_of(part);
+    if (near->way != MEMO_MISS) {
+        struct memo_seat seat = memo_seat_at(&m->look, &near->region->spot);
+        seat.way = near->way;
+        memo_use(&seat);
+        COUNT(&m->tally, *clock, STRUCTURE_HIT, depth, 2, 0);
         return;
-    COUNT(&m->tally, *clock, STRUCTURE_MISS, 0, level, 0);
-    keep(&step->seat, step->address, step->address, (step->rights & MAY_ALL) | LEAF_DIRTY, 0);
+    }
+    struct memo_seat seat = memo_seat_at(&m->look, &m->above[part].spot);
+    seat.way = m->above[part].way;
+    memo_use(&seat);
+    COUNT(&m->tally, *clock, STRUCTURE_HIT, depth, 3, 0);
+    if (near->region->spot.row)
+        COUNT(&m->tally, *clock, STRUCTURE_MISS, depth, 2, 0);
+    serve_known(m, llc, depth, 2, &near->region->entry, clock);
+}
+
+/* Keeps the table, of which the stage above has the address @p next, in the structure cache that
+ * missed it; unless another of the same access has done so @p already. */
+INLINE void keep_near(struct mmu *m, const struct near *near, hpa_t hpa, ia_t next, uint32_t dirty,
+                      bool already)
+{
+    if (near->way != MEMO_MISS || !near->region->spot.row)
+        return;
+    struct memo_seat seat = memo_seat_at(&m->look, &near->region->spot);
+    if (!__builtin_expect(already, 0) || !memo_seek(&seat))
+        memo_take(&seat);
+    put(&seat, hpa, next, (near->table.rights & MAY_ALL) | dirty, 0);
 }
 
 /* ---- of a chain of one ---- */
@@ -257,77 +324,135 @@ struct leaf {
     uint32_t rights;
 };
 
-/*
- * The walk from level @p first on, to which step[first + 1] leads: @p cached, by a structure cache.
- * Inlined where @p first is a constant, so that steps need no memory.
- */
-INLINE bool walk_from(struct mmu *m, const struct bus *bus, const struct access *a, unsigned first,
-                      bool cached, struct step *step, struct leaf *leaf, cycles_t *clock)
+/* Whether a guest's leaf, or the only one, serves an access to a base page that is not global. */
+INLINE bool leaf_serves(const struct mmu *m, const struct access *a, uint32_t rights)
 {
-#pragma GCC unroll 2
-    for (unsigned level = first; level; level--)
-        if (!read_step(m, bus->mem, GUEST, a->gva, level, &step[level], &step[level + 1],
-                       level == 2 ? &region_of(m, a->gva)->entry : NULL))
-            return false;
-    if (!serves(m, a, step[1].rights) || step[1].rights & LEAF_GLOBAL)
+    return serves(m, a, rights) && !(rights & LEAF_GLOBAL);
+}
+
+/* What there is to know at a level of a walk from higher up; above the first entry read, of what
+ * led to its table. */
+struct step {
+    hpa_t at; /* of the entry */
+    struct lead lead;
+    bool kept;             /* whether there is a structure cache of the level */
+    struct memo_seat seat; /* in it */
+};
+
+/* Whether a structure cache knows what the entry of a level leads to. */
+static bool seek_step(struct mmu *m, ia_t ia, unsigned level, struct step *step)
+{
+    uint32_t offset = m->look.structure[GUEST][level];
+    step->kept = offset;
+    if (!offset)
         return false;
-    if (cached)
-        use_cached(m, GUEST, first + 1, &step[first + 1], clock);
-#pragma GCC unroll 2
-    for (unsigned level = first; level; level--)
-        use_step(m, bus->llc, level, &step[level], clock);
-    leaf->hpa = leaf->next = step[1].address;
-    leaf->rights = step[1].rights;
+    uint64_t tag = tag_of(m->space[GUEST], 0, number_of(level, ia));
+    step->seat = memo_seat(memo_at(&m->look, offset), tag, memo_mark(tag));
+    if (!memo_seek(&step->seat))
+        return false;
+    const struct target *target = memo_target(&step->seat);
+    step->lead = (struct lead){target->hpa, target->rights};
     return true;
+}
+
+/* Reads entries from a level on down, to whose table the step above leads. */
+static bool read_steps(struct mmu *m, const struct mem *mem, ia_t ia, unsigned level,
+                       struct step *step)
+{
+    for (; level; level--) {
+        const struct lead *above = &step[level + 1].lead;
+        step[level].at = above->address + offset_of(level, ia);
+        if (!read_entry(m, mem, GUEST, level, step[level].at, above->rights, &step[level].lead))
+            return false;
+    }
+    return true;
+}
+
+/* What was read passes through the data caches, and where it led is kept. */
+static void use_steps(struct mmu *m, struct memo *llc, unsigned level, struct step *step,
+                      cycles_t *clock)
+{
+    for (; level; level--) {
+        const struct lead *lead = &step[level].lead;
+        serve(m, llc, GUEST, level, step[level].at, clock);
+        if (level == 1 || !step[level].kept)
+            continue;
+        COUNT(&m->tally, *clock, STRUCTURE_MISS, 0, level, 0);
+        keep(&step[level].seat, lead->address, lead->address, (lead->rights & MAY_ALL) | LEAF_DIRTY,
+             0);
+    }
 }
 
 /* From higher up. */
 static __attribute__((noinline)) bool walk_far(struct mmu *m, const struct bus *bus,
-                                               const struct access *a, struct leaf *leaf,
+                                               const struct access *a, ia_t ia, struct leaf *leaf,
                                                cycles_t *clock)
 {
-    const struct stage *stage = &m->stage[0];
+    const struct stage *stage = &m->stage[GUEST];
     struct step step[LEVELS_MAX + 2];
     unsigned level = 2;
-    while (level <= stage->format.levels && !seek_step(m, GUEST, a->gva, level, &step[level]))
+    while (level <= stage->format.levels && !seek_step(m, ia, level, &step[level]))
         level++;
     bool cached = level <= stage->format.levels;
     if (!cached)
-        step[level].address = stage->root, step[level].rights = MAY_ALL;
-    return walk_from(m, bus, a, level - 1, cached, step, leaf, clock);
+        step[level].lead = (struct lead){stage->root, MAY_ALL};
+    if (!read_steps(m, bus->mem, ia, level - 1, step) || !leaf_serves(m, a, step[1].lead.rights))
+        return false;
+    if (cached) {
+        memo_use(&step[level].seat);
+        COUNT(&m->tally, *clock, STRUCTURE_HIT, GUEST, level, 0);
+    }
+    use_steps(m, bus->llc, level - 1, step, clock);
+    *leaf = (struct leaf){step[1].lead.address, step[1].lead.address, step[1].lead.rights};
+    return true;
 }
 
-/* From the lowest table that a structure cache knows. */
-INLINE bool walk_alone(struct mmu *m, const struct bus *bus, const struct access *a,
+INLINE bool walk_alone(struct mmu *m, const struct bus *bus, const struct access *a, ia_t ia,
                        struct leaf *leaf, cycles_t *clock)
 {
-    struct step step[4];
-    if (seek_step(m, GUEST, a->gva, 2, &step[2]))
-        return walk_from(m, bus, a, 1, true, step, leaf, clock);
-    if (seek_step(m, GUEST, a->gva, 3, &step[3]))
-        return walk_from(m, bus, a, 2, true, step, leaf, clock);
-    struct leaf found;
-    cycles_t far = 0;
-    bool walked = walk_far(m, bus, a, &found, &far);
-    leaf->hpa = found.hpa, leaf->next = found.next, leaf->rights = found.rights;
-    *clock += far;
-    return walked;
+    struct near near;
+    struct lead page;
+    if (!seek_near(m, bus->mem, KNOWN_GUEST, ia, region_of(m, KNOWN_GUEST, ia), &near)) {
+        struct leaf found;
+        cycles_t far = 0;
+        if (!walk_far(m, bus, a, ia, &found, &far))
+            return false;
+        leaf->hpa = found.hpa, leaf->next = found.next, leaf->rights = found.rights;
+        *clock += far;
+        return true;
+    }
+    const hpa_t at = near.table.address + offset_of(1, ia);
+    if (!read_entry(m, bus->mem, GUEST, 1, at, near.table.rights, &page) ||
+        !leaf_serves(m, a, page.rights))
+        return false;
+    use_near(m, bus->llc, KNOWN_GUEST, &near, clock);
+    serve(m, bus->llc, GUEST, 1, at, clock);
+    keep_near(m, &near, near.table.address, near.table.address, LEAF_DIRTY, false);
+    leaf->hpa = leaf->next = page.address;
+    leaf->rights = page.rights;
+    return true;
 }
 
 /* ---- of a guest's and a hypervisor's ---- */
 
+/* What walk_nested returns, but for one address: that one in a register, for whoever stores two
+ * words and loads them as one waits. */
+struct result {
+    cycles_t took;
+    ia_t next;
+    uint32_t rights;
+    bool walked;
+};
+
 /*
- * The way of a guest's table or page through the stage below, which a structure cache of level 2 or
- * 3 knows down to there. All ways are looked for before any is used, and all used before any is
- * kept: so the general walk does.
+ * The way of a guest's table or page through the stage below. All ways are looked for before any is
+ * used, and all used before any is kept: so the general walk does.
  */
 struct way {
-    bool known;              /* the nested TLB had it */
-    bool near;               /* step[2] was cached, else step[3] */
-    hpa_t page;              /* where it leads */
-    uint32_t rights;         /* of its leaf */
-    struct memo_seat nested; /* of a table, in the nested TLB; memo NULL: there is none */
-    struct step step[4];
+    uint32_t nested; /* of a table: the way in the nested TLB, which had it; or MEMO_MISS */
+    struct near near;
+    hpa_t at; /* of its leaf */
+    struct lead page;
 };
 
 /* Whether the leaf of a way allows an access, and is dirty if it writes. */
@@ -336,189 +461,183 @@ INLINE bool way_serves(const struct mmu *m, unsigned kind, uint32_t rights)
     return m->below_serves[rights & (MAY_ALL | LEAF_DIRTY)] >> kind & 1;
 }
 
-/* @p leaf: NULL, or where its leaf may be known; @p entry: where the entry above. */
-INLINE bool find_way(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned kind, struct way *w,
-                     struct known *entry, struct known *leaf)
+INLINE bool seek_way(struct mmu *m, const struct mem *mem, enum known_part part, gpa_t gpa,
+                     struct known_region *region, struct way *w)
 {
-    if (gpa >> m->stage[HOST].format.ia_bits)
+    if (gpa >> m->stage[HOST].format.ia_bits || !seek_near(m, mem, part, gpa, region, &w->near))
         return false;
-    w->near = seek_step(m, HOST, gpa, 2, &w->step[2]);
-    if (w->near)
-        w->step[2].at = 0, w->step[3] = (struct step){0}; /* not used, but then not unknown */
-    else if (!seek_step(m, HOST, gpa, 3, &w->step[3]) ||
-             !read_step(m, mem, HOST, gpa, 2, &w->step[2], &w->step[3], entry))
-        return false;
-    if (!read_step(m, mem, HOST, gpa, 1, &w->step[1], &w->step[2], leaf))
-        return false;
-    w->page = w->step[1].address;
-    w->rights = w->step[1].rights;
-    return way_serves(m, kind, w->rights);
+    w->at = w->near.table.address + offset_of(1, gpa);
+    return true;
 }
 
-/* Of a table, which the nested TLB may know. */
-INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, gpa_t gpa, struct way *w,
-                              struct known_region *region)
+INLINE bool find_way_of_page(struct mmu *m, const struct mem *mem, gpa_t gpa, unsigned kind,
+                             struct way *w)
 {
-    unsigned kind = m->stage[HOST].table_op | KIND_USER;
-    uint32_t offset = m->look.nested[HOST];
-    w->known = false;
-    w->nested = (struct memo_seat){0};
-    if (offset) {
-        uint64_t tag = tag_of(m->space[HOST], 0, gpa >> NESTED_SHIFT);
-        w->nested = memo_seat(memo_at(&m->look, offset), tag, memo_mark(tag));
-        w->known = memo_seek(&w->nested);
+    return seek_way(m, mem, KNOWN_PAGE, gpa, region_of(m, KNOWN_PAGE, gpa), w) &&
+           read_entry(m, mem, HOST, 1, w->at, w->near.table.rights, &w->page) &&
+           way_serves(m, kind, w->page.rights);
+}
+
+/* Where the way of a table of level 1 of the guest's is known. */
+INLINE struct known *leaf_of_table(struct mmu *m, ia_t ia)
+{
+    return &m->table_leaf[number_of(2, ia) % REGIONS_KNOWN];
+}
+
+/* Where the nested TLB, if there is one, has or would have the way of a table. */
+INLINE struct memo_seat nested_seat(struct mmu *m, gpa_t table)
+{
+    uint64_t tag = tag_of(m->space[HOST], 0, table >> NESTED_SHIFT);
+    return memo_seat(memo_at(&m->look, m->look.nested[HOST]), tag, memo_mark(tag));
+}
+
+/* Of the table of level 1 for an address, which the nested TLB may know. */
+INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, ia_t ia, gpa_t table,
+                              struct way *w)
+{
+    const unsigned kind = m->stage[HOST].table_op | KIND_USER;
+    w->nested = MEMO_MISS;
+    if (m->look.nested[HOST]) {
+        struct memo_seat seat = nested_seat(m, table);
+        w->near = (struct near){0}; /* if it is not used, still it is not unknown */
+        if (memo_seek(&seat)) {
+            const struct target *target = memo_target(&seat);
+            w->nested = seat.way;
+            w->page = (struct lead){target->hpa, target->rights};
+        }
     }
-    if (!w->known)
-        return find_way(m, mem, gpa, kind, w, &region->below[2], &region->below[1]);
-    const struct target *target = memo_target(&w->nested);
-    w->near = false;
-    w->step[1] = w->step[2] = w->step[3] = (struct step){0};
-    w->page = target->hpa;
-    w->rights = target->rights;
-    return way_serves(m, kind, w->rights);
+    if (w->nested == MEMO_MISS &&
+        (!seek_way(m, mem, KNOWN_TABLE, table, region_of(m, KNOWN_TABLE, ia), w) ||
+         !read_known(m, mem, HOST, 1, w->at, w->near.table.rights, leaf_of_table(m, ia), &w->page)))
+        return false;
+    return way_serves(m, kind, w->page.rights);
 }
 
-INLINE void use_way(struct mmu *m, struct memo *llc, const struct way *w, cycles_t *clock)
+INLINE void use_way_of_page(struct mmu *m, struct memo *llc, const struct way *w, cycles_t *clock)
 {
-    if (w->near) {
-        use_cached(m, HOST, 2, &w->step[2], clock);
-    } else {
-        if (w->step[2].seat.memo)
-            COUNT(&m->tally, *clock, STRUCTURE_MISS, HOST, 2, 0);
-        use_cached(m, HOST, 3, &w->step[3], clock);
-        serve_step(m, llc, HOST, 2, &w->step[2], clock);
-    }
-    serve_step(m, llc, HOST, 1, &w->step[1], clock);
+    use_near(m, llc, KNOWN_PAGE, &w->near, clock);
+    serve(m, llc, HOST, 1, w->at, clock);
 }
 
-INLINE void use_way_of_table(struct mmu *m, struct memo *llc, const struct way *w, cycles_t *clock)
+INLINE void use_way_of_table(struct mmu *m, struct memo *llc, ia_t ia, gpa_t table,
+                             const struct way *w, cycles_t *clock)
 {
-    if (w->known) {
-        memo_use(&w->nested);
+    if (w->nested != MEMO_MISS) {
+        struct memo_seat seat = nested_seat(m, table);
+        seat.way = w->nested;
+        memo_use(&seat);
         COUNT(&m->tally, *clock, NESTED_HIT, HOST, 0, 0);
         return;
     }
-    if (w->nested.memo)
+    if (m->look.nested[HOST])
         COUNT(&m->tally, *clock, NESTED_MISS, HOST, 0, 0);
-    use_way(m, llc, w, clock);
-}
-
-/* Keeps what was missed; but a way of the same access may have been kept there @p already. */
-INLINE void keep_once(struct memo_seat *seat, bool already, hpa_t hpa, ia_t next, uint32_t rights)
-{
-    if (!__builtin_expect(already, 0) || !memo_seek(seat))
-        memo_take(seat);
-    put(seat, hpa, next, rights, 0);
-}
-
-INLINE void keep_way(struct way *w, bool already)
-{
-    struct step *step = &w->step[2];
-    if (!w->near && step->seat.memo)
-        keep_once(&step->seat, already, step->address, step->address,
-                  (step->rights & MAY_ALL) | LEAF_DIRTY);
+    use_near(m, llc, KNOWN_TABLE, &w->near, clock);
+    serve_known(m, llc, HOST, 1, leaf_of_table(m, ia), clock);
 }
 
 /* Whether a guest's table may be written to for all that the stage below minds. */
 INLINE uint32_t known_dirty(const struct mmu *m, const struct way *w)
 {
-    if (w->known)
-        return w->rights & LEAF_DIRTY;
-    return way_serves(m, KIND_WRITE | KIND_USER, w->rights) ? LEAF_DIRTY : 0;
+    if (w->nested != MEMO_MISS)
+        return w->page.rights & LEAF_DIRTY;
+    return way_serves(m, KIND_WRITE | KIND_USER, w->page.rights) ? LEAF_DIRTY : 0;
 }
 
-INLINE void keep_way_of_table(struct way *w, gpa_t table, uint32_t dirty)
+INLINE void keep_way(struct mmu *m, const struct way *w, bool already)
 {
-    if (w->known)
+    keep_near(m, &w->near, w->near.table.address, w->near.table.address, LEAF_DIRTY, already);
+}
+
+INLINE void keep_way_of_table(struct mmu *m, const struct way *w, gpa_t table, uint32_t dirty)
+{
+    if (w->nested != MEMO_MISS)
         return;
-    keep_way(w, false);
-    if (w->nested.memo)
-        keep(&w->nested, w->page, table, (w->rights & MAY_ALL) | dirty, 0);
+    keep_way(m, w, false);
+    if (m->look.nested[HOST]) {
+        struct memo_seat seat = nested_seat(m, table);
+        keep(&seat, w->page.address, table, (w->page.rights & MAY_ALL) | dirty, 0);
+    }
 }
 
-/* The guest's entry of a level, in a table whose way is to be found. */
-INLINE bool read_nested(struct mmu *m, const struct mem *mem, gva_t gva, unsigned level,
-                        struct step *step, const struct step *above, struct way *w)
+/* Whether two ways lead through the same region, which the first of them will keep. */
+INLINE bool same_region(const struct way *table, const struct way *page)
 {
-    if (!find_way_of_table(m, mem, above->address, w, region_of(m, gva)))
-        return false;
-    step->at = w->page + offset_of(m, GUEST, level, gva);
-    return read_entry(m, mem, GUEST, level, step, above->rights);
+    return table->nested == MEMO_MISS &&
+           table->near.region->spot.tag == page->near.region->spot.tag;
 }
 
 /*
- * The guest's leaf is step[1], its table is what step[2] leads to; the way of it is @p table, or
- * NULL, a constant, if a structure cache had step[2]. The way of the page, and then all of it.
+ * The guest's table of level 1 is what @p guest leads to, found by @p table; or known, with its
+ * way, to a structure cache of level 2: then @p table is NULL, a constant. The rest, and then all
+ * of it.
  */
-INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access *a,
-                       struct step *step, struct way *table, struct leaf *leaf, cycles_t *clock)
+INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access *a, ia_t ia,
+                       const struct near *guest, struct way *table, struct leaf *leaf,
+                       cycles_t *clock)
 {
-    const struct stage *host = &m->stage[HOST];
     struct way page;
+    struct lead lead;
     cycles_t took = 0;
-    if (!serves(m, a, step[1].rights) || step[1].rights & LEAF_GLOBAL)
+    const hpa_t at = (table ? table->page.address : guest->table.address) + offset_of(1, ia);
+    if (!read_entry(m, bus->mem, GUEST, 1, at, guest->table.rights, &lead) ||
+        !leaf_serves(m, a, lead.rights))
         return false;
-    const unsigned user = !host->format.user_exec || step[1].rights & MAY_USER ? KIND_USER : 0;
-    if (!find_way(m, bus->mem, step[1].address, (kind_of(a) & KIND_OP) | user, &page,
-                  region_below(m, step[1].address), NULL))
+    const bool user = !m->stage[HOST].format.user_exec || lead.rights & MAY_USER;
+    if (!find_way_of_page(m, bus->mem, lead.address, (kind_of(a) & KIND_OP) | user * KIND_USER,
+                          &page))
         return false;
-    if (!table) {
-        use_cached(m, GUEST, 2, &step[2], &took);
-    } else {
-        use_cached(m, GUEST, 3, &step[3], &took);
-        serve_step(m, bus->llc, GUEST, 2, &step[2], &took);
-        use_way_of_table(m, bus->llc, table, &took);
-    }
-    serve_step(m, bus->llc, GUEST, 1, &step[1], &took);
-    use_way(m, bus->llc, &page, &took);
+    use_near(m, bus->llc, KNOWN_GUEST, guest, &took);
+    if (table)
+        use_way_of_table(m, bus->llc, ia, guest->table.address, table, &took);
+    serve(m, bus->llc, GUEST, 1, at, &took);
+    use_way_of_page(m, bus->llc, &page, &took);
     if (table) {
         const uint32_t dirty = known_dirty(m, table);
-        keep_way_of_table(table, step[2].address, dirty);
-        if (step[2].seat.memo) {
-            COUNT(&m->tally, took, STRUCTURE_MISS, GUEST, 2, 0);
-            keep(&step[2].seat, table->page, step[2].address, (step[2].rights & MAY_ALL) | dirty,
-                 0);
-        }
+        keep_way_of_table(m, table, guest->table.address, dirty);
+        keep_near(m, guest, table->page.address, guest->table.address, dirty, false);
     }
-    keep_way(&page, table && table->step[2].seat.tag == page.step[2].seat.tag);
-    leaf->hpa = page.page;
-    leaf->next = step[1].address;
-    leaf->rights =
-        step[1].rights & (m->below_leaves[user != 0][page.rights & (MAY_ALL | LEAF_DIRTY)] |
-                          ~(uint32_t)(MAY_ALL | LEAF_DIRTY));
+    keep_way(m, &page, table && same_region(table, &page));
+    leaf->hpa = page.page.address;
+    leaf->next = lead.address;
+    leaf->rights = lead.rights & (m->below_leaves[user][page.page.rights & (MAY_ALL | LEAF_DIRTY)] |
+                                  ~(uint32_t)(MAY_ALL | LEAF_DIRTY));
     *clock = took;
     return true;
 }
 
-/* From where a structure cache of level 2 or 3 led to in the guest's tables. */
-static __attribute__((noinline)) bool walk_nested(struct mmu *m, const struct bus *bus,
-                                                  const struct access *a, struct leaf *leaf,
-                                                  cycles_t *clock)
+static __attribute__((noinline)) hpa_t walk_nested(struct mmu *m, const struct bus *bus,
+                                                   const struct access *a, ia_t ia,
+                                                   struct result *result)
 {
-    struct step step[4];
+    struct near guest;
     struct way table;
-    if (seek_step(m, GUEST, a->gva, 2, &step[2]))
-        return !(step[2].rights & TABLE_DIRECT) &&
-               read_step(m, bus->mem, GUEST, a->gva, 1, &step[1], &step[2], NULL) &&
-               end_nested(m, bus, a, step, NULL, leaf, clock);
-    return seek_step(m, GUEST, a->gva, 3, &step[3]) && !(step[3].rights & TABLE_DIRECT) &&
-           read_step(m, bus->mem, GUEST, a->gva, 2, &step[2], &step[3],
-                     &region_of(m, a->gva)->entry) &&
-           read_nested(m, bus->mem, a->gva, 1, &step[1], &step[2], &table) &&
-           end_nested(m, bus, a, step, &table, leaf, clock);
+    struct leaf leaf = {0};
+    cycles_t took = 0;
+    result->walked = false;
+    result->took = 0;
+    if (!seek_near(m, bus->mem, KNOWN_GUEST, ia, region_of(m, KNOWN_GUEST, ia), &guest) ||
+        guest.cached & TABLE_DIRECT)
+        return 0;
+    if (guest.way != MEMO_MISS)
+        result->walked = end_nested(m, bus, a, ia, &guest, NULL, &leaf, &took);
+    else if (find_way_of_table(m, bus->mem, ia, guest.table.address, &table))
+        result->walked = end_nested(m, bus, a, ia, &guest, &table, &leaf, &took);
+    result->rights = leaf.rights;
+    result->took = took;
+    result->next = leaf.next;
+    return leaf.hpa;
 }
 
-INLINE bool walk(struct mmu *m, const struct bus *bus, const struct access *a, struct leaf *leaf,
-                 cycles_t *clock)
+INLINE bool walk(struct mmu *m, const struct bus *bus, const struct access *a, ia_t ia,
+                 struct leaf *leaf, cycles_t *clock)
 {
     if (__builtin_expect(m->stages == 1, 1))
-        return walk_alone(m, bus, a, leaf, clock);
-    struct leaf found;
-    cycles_t took = 0;
-    bool walked = walk_nested(m, bus, a, &found, &took);
-    leaf->hpa = found.hpa, leaf->next = found.next, leaf->rights = found.rights;
-    *clock += took;
-    return walked;
+        return walk_alone(m, bus, a, ia, leaf, clock);
+    struct result result;
+    leaf->hpa = walk_nested(m, bus, a, ia, &result);
+    leaf->next = result.next, leaf->rights = result.rights;
+    *clock += result.took;
+    return result.walked;
 }
 
 /* ---- all of it ---- */
@@ -547,11 +666,11 @@ static struct tlbs tlbs_of(struct mmu *m, enum tlb_name name)
 INLINE enum quick translate(struct mmu *m, const struct bus *bus, const struct access *a,
                             const struct tlbs *tlbs, cycles_t *clock)
 {
-    const gva_t gva = a->gva;
-    const uint64_t tag = tag_of(m->space[0], 0, number_of(m, GUEST, 1, gva));
+    const gva_t ia = a->gva & m->stage[GUEST].format.ia_mask;
+    const uint64_t tag = tag_of(m->space[GUEST], 0, number_of(1, ia));
     const uint32_t mark = memo_mark(tag);
     enum quick done = QUICK_HIT;
-    if (!tlbs->serve || !format_canonical(&m->stage[0].format, gva))
+    if (!tlbs->serve || !format_canonical(&m->stage[GUEST].format, a->gva))
         return QUICK_NOT;
     struct memo_seat in_l1 = memo_seat(tlbs->l1, tag, mark), in_l2 = memo_seat(tlbs->l2, tag, mark);
     if (memo_seek(&in_l1)) {
@@ -561,7 +680,7 @@ INLINE enum quick translate(struct mmu *m, const struct bus *bus, const struct a
         COUNT(&m->tally, *clock, TLB_HIT, 0, 1, tlbs->name);
         return QUICK_HIT;
     }
-    if (__builtin_expect(tlbs->others, 0) && has_other(m, tlbs->name, gva))
+    if (__builtin_expect(tlbs->others, 0) && has_other(m, tlbs->name, ia))
         return QUICK_NOT;
     if (memo_seek(&in_l2)) {
         const struct target *target = memo_target(&in_l2);
@@ -572,9 +691,9 @@ INLINE enum quick translate(struct mmu *m, const struct bus *bus, const struct a
         keep(&in_l1, target->hpa, target->next, target->rights, target->note);
     } else {
         struct leaf leaf;
-        if (__builtin_expect(tlbs->others, 0) && has_other(m, TLB_L2, gva))
+        if (__builtin_expect(tlbs->others, 0) && has_other(m, TLB_L2, ia))
             return QUICK_NOT;
-        if (!walk(m, bus, a, &leaf, clock))
+        if (!walk(m, bus, a, ia, &leaf, clock))
             return QUICK_NOT;
         COUNT(&m->tally, *clock, WALK, 0, 0, 0);
         COUNT(&m->tally, *clock, TLB_MISS, 0, 1, TLB_L2);
@@ -602,17 +721,18 @@ enum quick quick_translate(struct mmu *m, const struct bus *bus, const struct ac
  */
 INLINE void foresee(struct mmu *m, const struct mem *mem, gva_t gva, gva_t sooner)
 {
-    const struct known_region *region = region_of(m, gva);
+    const ia_t ia = gva & m->stage[GUEST].format.ia_mask;
     if (m->stages == 1) {
-        mem_foresee(mem, region->entry.address + offset_of(m, GUEST, 1, gva));
+        mem_foresee(mem, region_of(m, KNOWN_GUEST, ia)->entry.address + offset_of(1, ia));
         return;
     }
-    mem_foresee(mem, region->below[1].address + offset_of(m, GUEST, 1, gva));
-    const hpa_t at = region_of(m, sooner)->below[1].address + offset_of(m, GUEST, 1, sooner);
+    mem_foresee(mem, leaf_of_table(m, ia)->address + offset_of(1, ia));
+    const ia_t next = sooner & m->stage[GUEST].format.ia_mask;
+    const hpa_t at = leaf_of_table(m, next)->address + offset_of(1, next);
     if (!mem_holds(mem, at, ENTRY_BYTES))
         return;
     const gpa_t gpa = mem_load(mem, at, ENTRY_BYTES) & m->stage[GUEST].format.frame[1][1];
-    mem_foresee(mem, region_below(m, gpa)->address + offset_of(m, HOST, 1, gpa));
+    mem_foresee(mem, region_of(m, KNOWN_PAGE, gpa)->entry.address + offset_of(1, gpa));
 }
 
 enum { AHEAD = 8 };
@@ -646,6 +766,7 @@ size_t quick_run(struct mmu *m, const struct bus *bus, const struct access *a, s
 struct tlb_hit quick_entry(const struct mmu *m, enum tlb_name name, gva_t gva)
 {
     struct memo *memo = memo_at(&m->look, m->look.tlb[name].place[1].memo);
-    uint32_t slot = memo_peek(memo, tag_of(m->space[0], 0, number_of(m, GUEST, 1, gva)));
+    const ia_t ia = gva & m->stage[GUEST].format.ia_mask;
+    uint32_t slot = memo_peek(memo, tag_of(m->space[0], 0, number_of(1, ia)));
     return (struct tlb_hit){.memo = memo, .slot = slot, .level = 1, .space = m->space[0]};
 }
