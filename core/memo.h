@@ -141,7 +141,7 @@ bool memo_access_any(struct memo *, uint64_t tag);
 MEMO_INLINE uint32_t memo_mark(uint64_t tag)
 {
     uint32_t stirred = (uint32_t)(tag * UINT64_C(0x9e3779b97f4a7c15) >> 56);
-    return (stirred + (stirred < 1)) * 0x01010101u;
+    return (stirred + !stirred) * 0x01010101u;
 }
 
 /** Which of MEMO_GROUP marks are @p mark: bit i is mark i. */
@@ -204,6 +204,7 @@ struct memo_spot {
     uint8_t last;
 };
 
+/** The spot of a tag (not 0) in a plain memo. */
 static inline struct memo_spot memo_spot(const void *base, struct memo *m, uint64_t tag)
 {
     struct memo_seat seat = memo_seat(m, tag, memo_mark(tag));
@@ -214,6 +215,7 @@ static inline struct memo_spot memo_spot(const void *base, struct memo *m, uint6
                               .last = seat.last};
 }
 
+/** The seat at a spot; its way is not known yet. */
 MEMO_INLINE struct memo_seat memo_seat_at(void *base, const struct memo_spot *spot)
 {
     return (struct memo_seat){.row = (struct memo_row *)((char *)base + spot->row),

@@ -172,8 +172,8 @@ INLINE enum server serve_line(struct mmu *m, struct memo *llc, uint64_t line, ui
 }
 
 /* An entry that was read passes through the data caches. */
-INLINE void serve(struct mmu *m, struct memo *llc, unsigned depth, unsigned level, hpa_t at,
-                  cycles_t *clock)
+INLINE void serve_at(struct mmu *m, struct memo *llc, unsigned depth, unsigned level, hpa_t at,
+                     cycles_t *clock)
 {
     uint64_t line = lookaside_line(&m->look, at);
     enum server server = serve_line(m, llc, line, memo_mark(line));
@@ -190,12 +190,12 @@ INLINE void serve_known(struct mmu *m, struct memo *llc, unsigned depth, unsigne
 /* ---- near: from where structure caches of level 2 or 3 lead ---- */
 
 /*
- * The way to a table of level 1. It refers to what is known of its region, and keeps no more: there
- * are too few registers for two of these.
+ * How a table of level 1 is reached. A walk has up to three of these at once, so seats stay with
+ * what is known of the region, and are made again from there when they are used.
  */
 struct near {
     struct known_region *region;
-    uint32_t way; /* in the structure cache of level 2; MEMO_MISS */
+    uint32_t way; /* in the structure cache of level 2; MEMO_MISS: level 3 led on */
     struct lead table;
     uint32_t cached; /* the rights that a structure cache knew */
 };
@@ -215,7 +215,7 @@ INLINE unsigned depth_of(enum known_part part)
     return part == KNOWN_GUEST ? GUEST : HOST;
 }
 
-/* Another region than the last one there, or its tag has changed. */
+/* A spot is for another tag than the last one. */
 static __attribute__((noinline)) void place(struct mmu *m, unsigned depth, unsigned level,
                                             uint64_t tag, struct memo_spot *spot)
 {
@@ -282,6 +282,7 @@ INLINE bool seek_near(struct mmu *m, const struct mem *mem, enum known_part part
                       &region->entry, &near->table);
 }
 
+/* What was looked up is used, and what was read passes through the data caches. */
 INLINE void use_near(struct mmu *m, struct memo *llc, enum known_part part, const struct near *near,
                      cycles_t *clock)
 {
@@ -374,7 +375,7 @@ static void use_steps(struct mmu *m, struct memo *llc, unsigned level, struct st
 {
     for (; level; level--) {
         const struct lead *lead = &step[level].lead;
-        serve(m, llc, GUEST, level, step[level].at, clock);
+        serve_at(m, llc, GUEST, level, step[level].at, clock);
         if (level == 1 || !step[level].kept)
             continue;
         COUNT(&m->tally, *clock, STRUCTURE_MISS, 0, level, 0);
@@ -426,7 +427,7 @@ INLINE bool walk_alone(struct mmu *m, const struct bus *bus, const struct access
         !leaf_serves(m, a, page.rights))
         return false;
     use_near(m, bus->llc, KNOWN_GUEST, &near, clock);
-    serve(m, bus->llc, GUEST, 1, at, clock);
+    serve_at(m, bus->llc, GUEST, 1, at, clock);
     keep_near(m, &near, near.table.address, near.table.address, LEAF_DIRTY, false);
     leaf->hpa = leaf->next = page.address;
     leaf->rights = page.rights;
@@ -484,7 +485,7 @@ INLINE struct known *leaf_of_table(struct mmu *m, ia_t ia)
     return &m->table_leaf[number_of(2, ia) % REGIONS_KNOWN];
 }
 
-/* Where the nested TLB, if there is one, has or would have the way of a table. */
+/* Where the nested TLB, of which there must be one, has or would have the way of a table. */
 INLINE struct memo_seat nested_seat(struct mmu *m, gpa_t table)
 {
     uint64_t tag = tag_of(m->space[HOST], 0, table >> NESTED_SHIFT);
@@ -516,7 +517,7 @@ INLINE bool find_way_of_table(struct mmu *m, const struct mem *mem, ia_t ia, gpa
 INLINE void use_way_of_page(struct mmu *m, struct memo *llc, const struct way *w, cycles_t *clock)
 {
     use_near(m, llc, KNOWN_PAGE, &w->near, clock);
-    serve(m, llc, HOST, 1, w->at, clock);
+    serve_at(m, llc, HOST, 1, w->at, clock);
 }
 
 INLINE void use_way_of_table(struct mmu *m, struct memo *llc, ia_t ia, gpa_t table,
@@ -589,7 +590,7 @@ INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access
     use_near(m, bus->llc, KNOWN_GUEST, guest, &took);
     if (table)
         use_way_of_table(m, bus->llc, ia, guest->table.address, table, &took);
-    serve(m, bus->llc, GUEST, 1, at, &took);
+    serve_at(m, bus->llc, GUEST, 1, at, &took);
     use_way_of_page(m, bus->llc, &page, &took);
     if (table) {
         const uint32_t dirty = known_dirty(m, table);
@@ -605,6 +606,7 @@ INLINE bool end_nested(struct mmu *m, const struct bus *bus, const struct access
     return true;
 }
 
+/* Inlined it is slower: there are no registers left for it. */
 static __attribute__((noinline)) hpa_t walk_nested(struct mmu *m, const struct bus *bus,
                                                    const struct access *a, ia_t ia,
                                                    struct result *result)
@@ -735,7 +737,7 @@ INLINE void foresee(struct mmu *m, const struct mem *mem, gva_t gva, gva_t soone
     mem_foresee(mem, region_of(m, KNOWN_PAGE, gpa)->entry.address + offset_of(1, gpa));
 }
 
-enum { AHEAD = 8 };
+enum { AHEAD = 4 };
 
 size_t quick_run(struct mmu *m, const struct bus *bus, const struct access *a, size_t n,
                  uint16_t process, gva_t page[2])
