@@ -32,8 +32,8 @@ struct witness {
     struct sink sink;
     uint8_t *noted; /**< by guest frame: in which lists it is */
     uint64_t frames;
-    enum op op;          /**< of the access in progress */
-    gva_t at;            /**< how far it has come */
+    enum op op;                          /**< of the access in progress */
+    gva_t at;                            /**< how far it has come */
     uint64_t exits[EXIT_REASON_COUNT];   /**< by reason */
     uint64_t settled[EXIT_REASON_COUNT]; /**< of them, those up to the last access */
     struct way followed; /**< by a hypervisor that walks the guest's tables for it */
