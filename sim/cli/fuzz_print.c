@@ -10,7 +10,8 @@ void fuzz_found_print(FILE *out, const struct fuzz_found *f)
     fprintf(out, "program %" PRIu64 ": %u script items", f->program, f->items);
     if (f->asked)
         fprintf(out, ", of which %u suffice (%u runs)", f->left, f->asked);
-    fprintf(out, "\n  %s\n  saved; look at it with: nestwalk validate %s\n", f->words, f->path);
+    fprintf(out, "\n  %s\n  saved; try it again: nestwalk fuzz %s; look at it: validate, walk\n",
+            f->words, f->path);
 }
 
 static void print_masks(FILE *out, const struct fuzz_report *r)

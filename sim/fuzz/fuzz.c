@@ -63,24 +63,31 @@ static void compare(const struct fuzz *f, const struct scenario *s, const struct
         fuzz_tally_add(tally, s, model, &verdict);
 }
 
-bool fuzz_try(const struct fuzz *f, const struct fuzz_program *program, struct fuzz_tally *tally,
-              struct fuzz_finding *finding, struct err *err)
+bool fuzz_try_scenario(const struct fuzz *f, const struct scenario *s, struct fuzz_tally *tally,
+                       struct fuzz_finding *finding, struct err *err)
 {
     struct observation model = {0}, seen = {0};
-    struct fuzz_scenario *s = malloc(sizeof *s);
     *finding = (struct fuzz_finding){0};
-    if (!s)
-        return err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
-    program_scenario(program, f->profile, f->mode, s);
-    bool ran = backend_model.run(&backend_model, &s->scenario, &model, err);
-    if (ran && judge(f, &s->scenario, &seen, finding, err)) {
+    bool ran = backend_model.run(&backend_model, s, &model, err);
+    if (ran && judge(f, s, &seen, finding, err)) {
         leave_out(&model);
-        compare(f, &s->scenario, &model, &seen, tally, finding);
+        compare(f, s, &model, &seen, tally, finding);
     }
     observation_fini(&model);
     observation_fini(&seen);
-    free(s);
     return ran && !err->code;
+}
+
+bool fuzz_try(const struct fuzz *f, const struct fuzz_program *program, struct fuzz_tally *tally,
+              struct fuzz_finding *finding, struct err *err)
+{
+    struct fuzz_scenario *s = malloc(sizeof *s);
+    if (!s)
+        return err_set(err, EXIT_ENVIRONMENT, "this computer is out of memory");
+    program_scenario(program, f->profile, f->mode, s);
+    bool tried = fuzz_try_scenario(f, &s->scenario, tally, finding, err);
+    free(s);
+    return tried;
 }
 
 /* ---- shrinking ---- */

@@ -35,6 +35,10 @@ struct environment fuzz_everything(void);
 bool fuzz_try(const struct fuzz *, const struct fuzz_program *, struct fuzz_tally *tally,
               struct fuzz_finding *, struct err *);
 
+/** The same with a scenario of which all that is said above holds. */
+bool fuzz_try_scenario(const struct fuzz *, const struct scenario *, struct fuzz_tally *tally,
+                       struct fuzz_finding *, struct err *);
+
 /** Shrinks a program that differs; @p finding becomes that of what is left. Returns how many were
  * tried. */
 unsigned fuzz_shrink(const struct fuzz *, struct fuzz_program *, struct fuzz_finding *);

@@ -31,6 +31,18 @@ ok "a mode in which no program runs" exits 2 "$err" "direct"
 run fuzz --judge model --count many
 ok "a number that is none" exits 2 "$err" "count"
 
+# Scenarios in place of random programs.
+cat >"$SCRATCH/raw.json" <<'END'
+{ "version": 1, "vms": [ { "memory": "1MiB", "registers": { "cr3": "0x1000" } } ],
+  "script": [ { "do": "access", "gva": "0x4000" }, { "do": "access", "gva": "0x4000", "cpl": 3 } ] }
+END
+run fuzz --judge model "$SCRATCH/raw.json" "$SCRATCH/raw.json" --format csv
+ok "scenarios are tried once more" exits 0 "$out" "programs,2" "$out" "not_present,4"
+run fuzz --judge model scenarios/first-steps.json
+ok "but one with a guest OS is no program" exits 2 "$err" "it is not raw"
+run fuzz --judge model "$SCRATCH/none.json"
+ok "nor is what is not there" exits 2 "$err" "none.json"
+
 # What KVM says: here, and on two emulated computers at once.
 for place in nested shadow; do
     tools/emulated $place --timeout 300 -- nestwalk fuzz --count $count \
