@@ -123,26 +123,32 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* The last of the pages noted after @since that contains an address, or NULL. */
-static const struct rules_page *noted(const struct rules_page *page, unsigned n, gva_t gva,
-                                      uint64_t since)
+static bool contains(const struct rules_page *page, gva_t gva)
 {
-    while (n--)
-        if (page[n].when > since && gva - page[n].gva < page[n].bytes)
-            return &page[n];
-    return NULL;
+    return gva - page->gva < page->bytes;
+}
+
+/* When an address was last covered, if nothing global may be kept of it. */
+static uint64_t dropped_when(const struct rules *r, gva_t gva)
+{
+    uint64_t when = r->all_dropped;
+    for (unsigned i = 0; i < r->n_dropped; i++)
+        if (contains(&r->dropped[i], gva))
+            when = later(when, r->dropped[i].when);
+    return when;
 }
 
 static bool is_loose(const struct rules *r, gva_t gva, const struct path *path)
 {
-    const struct rules_page *dropped = noted(r->dropped, r->n_dropped, gva, r->all_dropped);
-    uint64_t covered = dropped ? dropped->when : r->all_dropped;
-    const struct rules_page *global = noted(r->global, r->n_global, gva, covered);
-    if (global && global->root != r->registers.cr3)
-        return true; /* another root's translation may be kept */
-    if (!global)
-        covered = later(covered, r->cr3_loaded);
-    bool loose = r->meaning_changed > covered;
+    uint64_t covered = dropped_when(r, gva);
+    bool global = false, foreign = false; /* of another root: its translation may be kept */
+    for (unsigned i = 0; i < r->n_global; i++)
+        if (r->global[i].when > covered && contains(&r->global[i], gva)) {
+            global = true;
+            foreign |= r->global[i].root != r->registers.cr3;
+        }
+    covered = global ? covered : later(covered, r->cr3_loaded);
+    bool loose = foreign || r->meaning_changed > covered;
     for (unsigned i = 0; i < path->steps; i++)
         loose |= r->word[path->at[i] / 8].changed > covered;
     return loose;
