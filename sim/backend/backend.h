@@ -48,10 +48,12 @@ struct observation {
     size_t n_memory;
     struct seen_fault *fault; /**< in order; n_faults */
     size_t n_faults, room_faults;
-    struct seen_list touched; /**< guest frames, in the order of their first touch */
-    struct seen_list written; /**< guest frames, in the order of their first write */
-    struct seen_list dirty;   /**< guest frames written at all, ascending */
-    struct seen_list roots;   /**< of them all, top tables: on KVM the harness writes them too */
+    struct seen_list touched;   /**< guest frames, in the order of their first touch */
+    struct seen_list written;   /**< guest frames, in the order of their first write */
+    struct seen_list returned;  /**< frames that came back after they were dropped, in order */
+    struct seen_list rewritten; /**< write-protected frames, in the order of their next write */
+    struct seen_list dirty;     /**< guest frames written at all, ascending */
+    struct seen_list roots;     /**< of them all, top tables: on KVM the harness writes them too */
     struct seen_list refused; /**< gpa of each entry that a faulting walk read: A may be set there;
                                  ascending, each once */
     uint64_t count[SEEN_COUNT_COUNT];

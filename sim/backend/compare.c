@@ -284,6 +284,22 @@ static bool has_supervisor(const struct trial *t)
     return t->model->stores;
 }
 
+/* Linux brings frames of shared memory back in groups, for which the guest's touches are not seen.
+ */
+static const char *why_not_returned(const struct trial *t)
+{
+    if (!t->model->returned.n && !t->kvm->returned.n)
+        return "no frame was dropped and touched again";
+    return t->environment->nested ? NULL
+                                  : "with shadow tables frames come back in groups: see the counts";
+}
+
+static const char *why_not_rewritten(const struct trial *t)
+{
+    bool none = !t->model->rewritten.n && !t->kvm->rewritten.n;
+    return none ? "no frame was write-protected and written again" : NULL;
+}
+
 static const char *why_not_counts(const struct trial *t)
 {
     const char *why = why_not_technique(t);
@@ -310,6 +326,8 @@ static const char *unknown(const struct trial *t, enum aspect aspect)
         [ASPECT_touched] = {m->has_order, k->has_order},
         [ASPECT_written] = {m->has_order, k->has_order},
         [ASPECT_dirty] = {m->has_dirty, k->has_dirty},
+        [ASPECT_returned] = {m->has_order, k->has_order},
+        [ASPECT_rewritten] = {m->has_order, k->has_order},
         [ASPECT_counts] = {m->has_counts, k->has_counts},
     };
     static const char frames[] = "the model gives frames one by one only in modes shadow and "
@@ -321,6 +339,8 @@ static const char *unknown(const struct trial *t, enum aspect aspect)
         [ASPECT_touched] = frames,
         [ASPECT_written] = frames,
         [ASPECT_dirty] = frames,
+        [ASPECT_returned] = frames,
+        [ASPECT_rewritten] = frames,
         [ASPECT_counts] = "the model counts as KVM does only in modes nested, with pages of "
                           "4 KiB, and shadow, with KVM's policy",
     };
@@ -343,6 +363,12 @@ static const char *why_not(const struct trial *t, enum aspect aspect)
     case ASPECT_written:
     case ASPECT_dirty:
         return first_of(why, first_of(why_not_technique(t), t->astray));
+    case ASPECT_returned:
+        return first_of(why,
+                        first_of(why_not_technique(t), first_of(t->astray, why_not_returned(t))));
+    case ASPECT_rewritten:
+        return first_of(why,
+                        first_of(why_not_technique(t), first_of(t->astray, why_not_rewritten(t))));
     case ASPECT_counts:
         return first_of(why, why_not_counts(t));
     default:
@@ -370,6 +396,12 @@ static void compare_aspect(struct trial *t, enum aspect aspect)
         break;
     case ASPECT_dirty:
         compare_set(t, aspect, &t->model->dirty, &t->kvm->dirty);
+        break;
+    case ASPECT_returned:
+        compare_order(t, aspect, &t->model->returned, &t->kvm->returned);
+        break;
+    case ASPECT_rewritten:
+        compare_order(t, aspect, &t->model->rewritten, &t->kvm->rewritten);
         break;
     default:
         compare_counts(t);

@@ -16,6 +16,8 @@
     X(touched, "guest frames in the order of their first touch")                                   \
     X(written, "guest frames in the order of their first write")                                   \
     X(dirty, "the set of guest frames written")                                                    \
+    X(returned, "guest frames that were dropped, in the order in which they came back")            \
+    X(rewritten, "write-protected guest frames, in the order of their next write")                 \
     X(counts, "what the hypervisor counted: pf_taken, pf_guest, invlpg")
 
 enum aspect {

@@ -56,8 +56,8 @@ bool seen_fault(struct observation *seen, uint64_t access, const struct outcome 
 
 void observation_fini(struct observation *seen)
 {
-    struct seen_list *lists[] = {&seen->touched, &seen->written, &seen->dirty, &seen->roots,
-                                 &seen->refused};
+    struct seen_list *lists[] = {&seen->touched, &seen->written, &seen->returned, &seen->rewritten,
+                                 &seen->dirty,   &seen->roots,   &seen->refused};
     for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++)
         free(lists[i]->word);
     free(seen->outcome);

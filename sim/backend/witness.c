@@ -156,6 +156,18 @@ static void take_root(struct witness *w, const struct event *e)
     note_root(w, &registers);
 }
 
+/* A frame is given, or given back; its write protection is lifted. */
+static void take_work(struct witness *w, const struct event *e)
+{
+    uint64_t gfn = e->address >> FRAME_SHIFT;
+    if (e->detail == WORK_unprotect)
+        add(w, &w->seen->rewritten, gfn);
+    else if (e->detail == WORK_back && gfn < w->frames && w->noted[gfn] & TOUCHED)
+        add(w, &w->seen->returned, gfn);
+    else if (e->detail == WORK_back)
+        note_frame(w, e->address, TOUCHED);
+}
+
 static void take(void *self, const struct event *e)
 {
     struct witness *w = self;
@@ -188,8 +200,7 @@ static void take(void *self, const struct event *e)
         note_frame(w, e->address, WRITTEN);
         break;
     case EVENT_WORK:
-        if (e->detail == WORK_back)
-            note_frame(w, e->address, TOUCHED);
+        take_work(w, e);
         break;
     default:
         break;
@@ -203,6 +214,9 @@ bool witness_begin(struct witness *w, struct machine *m, struct observation *see
     *w = (struct witness){.machine = m, .seen = seen, .frames = m->vm[0].config->memory >> 12};
     if (!(w->noted = calloc(w->frames + 1, 1)))
         return false;
+    hpa_t at;
+    for (uint64_t gfn = 0; gfn < w->frames; gfn++)
+        w->noted[gfn] = vm_reach(m, 0, gfn << FRAME_SHIFT, &at) ? TOUCHED : 0;
     for (unsigned i = 0; i < m->n_vcpus; i++)
         note_root(w, &m->vcpu[i].mmu->registers);
     w->sink = (struct sink){take, w};

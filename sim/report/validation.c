@@ -60,6 +60,12 @@ const char *difference_place(const struct scenario *s, const struct difference *
     case ASPECT_written:
         snprintf(text, room, "number %" PRIu64 " of the frames written", d->at);
         break;
+    case ASPECT_returned:
+        snprintf(text, room, "number %" PRIu64 " of the frames that came back", d->at);
+        break;
+    case ASPECT_rewritten:
+        snprintf(text, room, "number %" PRIu64 " of the protected frames written", d->at);
+        break;
     case ASPECT_dirty:
         snprintf(text, room, "frame 0x%" PRIx64 " in the dirty set", d->at);
         break;

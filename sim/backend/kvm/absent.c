@@ -84,6 +84,12 @@ void harness_counts(struct harness *h, struct harness_counts *counts)
     *counts = (struct harness_counts){0};
 }
 
+bool harness_drop(struct harness *h, gpa_t gpa, uint64_t bytes, struct err *err)
+{
+    (void)h, (void)gpa, (void)bytes;
+    return err_set(err, EXIT_ENVIRONMENT, "%s", why);
+}
+
 struct touch *harness_touch(struct harness *h)
 {
     (void)h;
@@ -113,6 +119,12 @@ bool touch_drop(struct touch *t, gpa_t gpa, uint64_t bytes)
 {
     (void)t, (void)gpa, (void)bytes;
     return false;
+}
+
+const uint8_t *touch_kept(struct touch *t, gpa_t gpa)
+{
+    (void)t, (void)gpa;
+    return NULL;
 }
 
 bool touch_protect(struct touch *t, gpa_t gpa, uint64_t bytes)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "sim/backend/kvm/parts.h"
+#include "sim/backend/kvm/touch.h"
 #include "sim/hypervisor/technique.h"
 #include "sim/run.h"
 
@@ -121,6 +122,14 @@ static const struct pending *find_pending(const struct built *b, gpa_t at, uint6
     return NULL;
 }
 
+/* Of a frame that a move has taken away: to look must not bring it back. */
+static const uint8_t *kept_at(struct built *b, gpa_t gpa)
+{
+    struct touch *touch = harness_touch(b->run->harness);
+    const uint8_t *kept = touch ? touch_kept(touch, gpa) : NULL;
+    return kept ? kept + gpa % PAGE : NULL;
+}
+
 static void real_read(struct real *real, gpa_t gpa, void *bytes, uint64_t n)
 {
     struct built *b = built_of(real);
@@ -134,7 +143,10 @@ static void real_read(struct real *real, gpa_t gpa, void *bytes, uint64_t n)
         return;
     for (uint64_t done = 0, part; done < n; done += part) {
         part = piece_at(gpa + done, n - done);
-        if (is_present(b, gpa + done))
+        const uint8_t *kept = kept_at(b, gpa + done);
+        if (kept)
+            memcpy(to + done, kept, part);
+        else if (is_present(b, gpa + done))
             memcpy(to + done, harness_memory(b->run->harness) + gpa + done, part);
     }
 }
@@ -225,7 +237,17 @@ static bool store(struct door *door, gpa_t at, uint64_t value, unsigned size, un
     return true;
 }
 
+static void move(struct door *door, enum move move, gpa_t gpa, uint64_t bytes)
+{
+    struct built *b = built_here(door);
+    if (!flush(b) || !kvm_move(b->run, move == MOVE_DROP, gpa, bytes))
+        fail(door);
+    if (move == MOVE_DROP)
+        memset(b->present + gpa / PAGE, false, bytes / PAGE);
+}
+
 static const struct technique technique_kvm = {
+    .move = move,
     .prepare = prepare,
     .reset = reset,
     .execute = execute,

@@ -1,4 +1,5 @@
 /* Accesses as commands, commands in batches, and what became of them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim/backend/kvm/parts.h"
@@ -82,6 +83,44 @@ bool kvm_begin(struct kvm_run *r)
     if (r->config.dirty)
         harness_dirty(r->harness);
     return true;
+}
+
+/* With what was seen until now, protected frames that were written are so no more. */
+bool kvm_settle_protected(struct kvm_run *r)
+{
+    size_t n;
+    const struct touch_event *events = touch_events(harness_touch(r->harness), &n);
+    bool good = true;
+    for (; r->protected && r->touches_settled < n; r->touches_settled++) {
+        const struct touch_event *e = &events[r->touches_settled];
+        bool *protected = &r->protected[e->gpa / PAGE];
+        if (e->kind == TOUCH_WRITE && *protected)
+            good &= seen_add(&r->seen->rewritten, e->gpa / PAGE);
+        *protected &= e->kind != TOUCH_WRITE;
+    }
+    return good || err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+}
+
+static bool protect(struct kvm_run *r, gpa_t gpa, uint64_t bytes)
+{
+    struct touch *touch = harness_touch(r->harness);
+    if (!touch)
+        return true; /* what it costs is not counted; what it shows, the other run sees */
+    if (!r->protected && !(r->protected = calloc(r->config.memory / PAGE, sizeof(bool))))
+        return err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
+    if (!kvm_settle_protected(r))
+        return false;
+    memset(r->protected + gpa / PAGE, true, bytes / PAGE);
+    return touch_protect(touch, gpa, bytes) ||
+           err_set(&r->err, EXIT_ENVIRONMENT,
+                   "userfaultfd: no write protection of the VM's memory");
+}
+
+bool kvm_move(struct kvm_run *r, bool drop, gpa_t gpa, uint64_t bytes)
+{
+    if (!kvm_flush(r))
+        return false;
+    return drop ? harness_drop(r->harness, gpa, bytes, &r->err) : protect(r, gpa, bytes);
 }
 
 struct command *kvm_command(struct kvm_run *r)

@@ -62,6 +62,21 @@ static bool fits(const struct harness_config *c, struct err *err)
     return true;
 }
 
+/* At an address with the low bits of the VM's own: Linux brings frames back by aligned groups. */
+static uint8_t *map_aligned(int file, uint64_t bytes)
+{
+    uint8_t *room = mmap(NULL, bytes + MIB_2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return MAP_FAILED;
+    uint64_t before = -(uintptr_t)room % MIB_2;
+    uint8_t *at = mmap(room + before, bytes, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file, 0);
+    if (before)
+        munmap(room, before);
+    munmap(room + before + bytes, MIB_2 - before);
+    return at;
+}
+
 /* The same bytes twice: what the host reads and writes of them is none of the guest's faults. */
 static bool make_memory(struct harness *h, struct err *err)
 {
@@ -70,7 +85,7 @@ static bool make_memory(struct harness *h, struct err *err)
     h->file = memfd_create("nestwalk", MFD_CLOEXEC);
     if (h->file >= 0 && ftruncate(h->file, (off_t)h->config.memory) == 0) {
         h->memory = mmap(NULL, h->config.memory, both, shared, h->file, 0);
-        h->lent = mmap(NULL, h->config.memory, both, shared, h->file, 0);
+        h->lent = map_aligned(h->file, h->config.memory);
         h->own = mmap(NULL, HARNESS_BYTES, both, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
     int error = errno;
@@ -477,6 +492,14 @@ void harness_counts(struct harness *h, struct harness_counts *counts)
 #define X(name) counts->name -= counts->name >= 0 ? h->zero.name : 0;
     HARNESS_COUNTS(X)
 #undef X
+}
+
+bool harness_drop(struct harness *h, gpa_t gpa, uint64_t bytes, struct err *err)
+{
+    bool dropped =
+        h->touch ? touch_drop(h->touch, gpa, bytes) : !madvise(h->lent + gpa, bytes, MADV_DONTNEED);
+    return dropped ||
+           err_set(err, EXIT_ENVIRONMENT, "dropping memory of the VM: %s", strerror(errno));
 }
 
 struct touch *harness_touch(struct harness *h)

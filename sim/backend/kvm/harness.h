@@ -103,6 +103,13 @@ const struct command *harness_result(const struct harness *, size_t i);
 bool harness_counts_reset(struct harness *, struct err *);
 void harness_counts(struct harness *, struct harness_counts *);
 
+/**
+ * Takes the VM's frames of a range away; they keep their contents, and come back when they are
+ * touched. With config.follow one by one, as touch.h has it; else as Linux brings back what is in
+ * the page cache, 16 for a read. False with err set.
+ */
+bool harness_drop(struct harness *, gpa_t, uint64_t bytes, struct err *);
+
 /** With config.follow: what was seen, from the first harness_run on. Else, and before it, NULL. */
 struct touch *harness_touch(struct harness *);
 

@@ -120,10 +120,10 @@ static bool take_memory(struct kvm_run *r)
     return seen->has_memory = true;
 }
 
-static bool has_stores(const struct scenario *s)
+static bool has_verb(const struct scenario *s, enum verb verb)
 {
     for (unsigned i = 0; i < s->n_script; i++)
-        if (s->script[i].verb == VERB_store)
+        if (s->script[i].verb == verb)
             return true;
     return false;
 }
@@ -135,9 +135,11 @@ static bool has_stores(const struct scenario *s)
 static bool counts_are_pure(const struct kvm_run *r)
 {
     bool one_root = r->roots == r->roots_before;
+    if (has_verb(r->scenario, VERB_write_protect))
+        return false; /* protected by userfaultfd, which has its price */
     if (r->nested)
         return !r->vm->raw || one_root;
-    return one_root && !(r->vm->raw && has_stores(r->scenario));
+    return one_root && !(r->vm->raw && has_verb(r->scenario, VERB_store));
 }
 
 /* With a second stage, the harness's fetches walk from the top tables loaded before the counting
@@ -187,15 +189,29 @@ static bool take_dirty(struct kvm_run *r)
     return good;
 }
 
+/* A frame's first write is told once, however often it was protected and written again. */
+static bool take_touch(struct kvm_run *r, const struct touch_event *e, bool *written)
+{
+    struct observation *seen = r->seen;
+    uint64_t gfn = e->gpa / PAGE;
+    bool again = e->kind == TOUCH_WRITE && written[gfn];
+    struct seen_list *lists[] = {[TOUCH_FIRST] = &seen->touched,
+                                 [TOUCH_WRITE] = &seen->written,
+                                 [TOUCH_RETURN] = &seen->returned};
+    written[gfn] |= e->kind == TOUCH_WRITE;
+    return again || seen_add(lists[e->kind], gfn);
+}
+
 static bool take_frames(struct kvm_run *r)
 {
     struct observation *seen = r->seen;
     size_t n;
     const struct touch_event *events = touch_events(harness_touch(r->harness), &n);
-    bool good = true;
-    for (size_t i = r->touches_before; i < n; i++)
-        good &= seen_add(events[i].kind == TOUCH_WRITE ? &seen->written : &seen->touched,
-                         events[i].gpa / PAGE);
+    bool *written = calloc(r->config.memory / PAGE, sizeof *written);
+    bool good = written && kvm_settle_protected(r);
+    for (size_t i = r->touches_before; good && i < n; i++)
+        good = take_touch(r, &events[i], written);
+    free(written);
     seen->has_order = true;
     seen->has_dirty = touch_sees_writes(harness_touch(r->harness)) || r->config.dirty;
     return take_dirty(r) && good
@@ -212,6 +228,7 @@ static bool run_once(struct kvm_run *r, bool follow)
     bool good = prepare(r) && (r->vm->raw ? kvm_run_raw(r) : kvm_run_built(r)) &&
                 (follow ? take_frames(r) : take_memory(r));
     harness_free(r->harness);
+    free(r->protected);
     return good;
 }
 
@@ -238,13 +255,18 @@ static bool run(struct backend *self, const struct scenario *scenario, struct ob
     r.nested = again.nested = asked->environment.nested;
     again.seen = &followed;
     bool good = run_once(&r, false);
-    if (good && !r.vm->raw && run_once(&again, true)) {
+    bool follows =
+        !r.vm->raw || has_verb(scenario, VERB_drop) || has_verb(scenario, VERB_write_protect);
+    if (good && follows && run_once(&again, true)) {
         seen->touched = followed.touched;
         seen->written = followed.written;
         seen->dirty = followed.dirty;
         seen->has_order = followed.has_order;
         seen->has_dirty = followed.has_dirty;
+        seen->returned = followed.returned;
+        seen->rewritten = followed.rewritten;
         followed.touched = followed.written = followed.dirty = (struct seen_list){0};
+        followed.returned = followed.rewritten = (struct seen_list){0};
     } else if (good && again.err.code && again.err.code != EXIT_ENVIRONMENT) {
         r.err = again.err;
         good = false;

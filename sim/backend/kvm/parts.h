@@ -23,11 +23,13 @@ struct kvm_run {
     gpa_t root[ROOTS_MAX];  /**< top tables that hold the harness's entry */
     bool filled[ROOTS_MAX]; /**< they had entries before */
     unsigned roots;
-    unsigned roots_before; /**< of them, before KVM's counts began */
-    unsigned walked;       /**< of those, that nobody but the harness had touched */
-    size_t touches_before; /**< events of touch.h before it was the scenario's turn */
-    bool nested;           /**< KVM uses a second stage */
-    struct err err;        /**< the first thing that went wrong */
+    unsigned roots_before;  /**< of them, before KVM's counts began */
+    unsigned walked;        /**< of those, that nobody but the harness had touched */
+    size_t touches_before;  /**< events of touch.h before it was the scenario's turn */
+    size_t touches_settled; /**< events looked at for writes to protected frames */
+    bool *protected;        /**< by frame: by a move, and not written since; with config.follow */
+    bool nested;            /**< KVM uses a second stage */
+    struct err err;         /**< the first thing that went wrong */
 };
 
 /** Where the harness's entry stands in a top table. */
@@ -44,6 +46,12 @@ bool kvm_begin(struct kvm_run *);
 
 /** Takes KVM's counts. */
 void kvm_count(struct kvm_run *);
+
+/** The hypervisor's moves, on KVM; what is queued is run first. False with r->err set. */
+bool kvm_move(struct kvm_run *, bool drop, gpa_t, uint64_t bytes);
+
+/** Sorts out which writes seen so far were to protected frames. False with r->err set. */
+bool kvm_settle_protected(struct kvm_run *);
 
 /** Runs what is queued; false with r->err set. */
 bool kvm_flush(struct kvm_run *);

@@ -84,6 +84,8 @@ static bool do_instruction(struct raw *raw, unsigned index, const struct script_
 static bool do_item(struct raw *raw, unsigned index)
 {
     const struct script_item *item = &raw->run->scenario->script[index];
+    if (item->verb == VERB_drop || item->verb == VERB_write_protect)
+        return settle(raw) && kvm_move(raw->run, item->verb == VERB_drop, item->gpa, item->length);
     if (item->verb == VERB_access)
         return do_access(raw, index, item);
     return item->verb == VERB_store ? do_store(raw, index, item) : do_instruction(raw, index, item);

@@ -314,6 +314,14 @@ bool touch_drop(struct touch *t, gpa_t gpa, uint64_t bytes)
     return dropped;
 }
 
+const uint8_t *touch_kept(struct touch *t, gpa_t gpa)
+{
+    pthread_mutex_lock(&t->lock);
+    const uint8_t *kept = t->saved[gpa / FRAME];
+    pthread_mutex_unlock(&t->lock);
+    return kept;
+}
+
 bool touch_protect(struct touch *t, gpa_t gpa, uint64_t bytes)
 {
     assert(gpa % FRAME == 0 && bytes % FRAME == 0 && gpa + bytes <= t->memory.bytes);

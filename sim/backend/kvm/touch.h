@@ -60,6 +60,10 @@ const struct touch_event *touch_events(const struct touch *, size_t *n);
  * and sizes are multiples of 4 KiB. False: no memory, or the kernel refuses; some may be gone. */
 bool touch_drop(struct touch *, gpa_t, uint64_t bytes);
 
+/** The contents of a frame that is taken away; NULL: it is there, or nobody used it. Good until the
+ * guest runs. */
+const uint8_t *touch_kept(struct touch *, gpa_t);
+
 /** The next write to each of these frames is seen as a first write. */
 bool touch_protect(struct touch *, gpa_t, uint64_t bytes);
 
