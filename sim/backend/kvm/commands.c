@@ -96,7 +96,7 @@ bool kvm_settle_protected(struct kvm_run *r)
         bool *protected = &r->protected[e->gpa / PAGE];
         if (e->kind == TOUCH_WRITE && *protected)
             good &= seen_add(&r->seen->rewritten, e->gpa / PAGE);
-        *protected &= e->kind != TOUCH_WRITE;
+        *protected &= e->kind == TOUCH_RETURN; /* nobody can protect what was not there */
     }
     return good || err_set(&r->err, EXIT_ENVIRONMENT, "this computer is out of memory");
 }
