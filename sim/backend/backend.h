@@ -58,7 +58,8 @@ struct observation {
                                  ascending, each once */
     uint64_t count[SEEN_COUNT_COUNT];
     uint64_t accesses;
-    uint64_t stores; /**< words that the guest OS or the script stored, at CPL 0 */
+    uint64_t stores;      /**< words that the guest OS or the script stored, at CPL 0 */
+    uint64_t late_stores; /**< of them, after frames were dropped */
 };
 
 struct backend {

@@ -7,7 +7,7 @@
 
 /* ---- frames ---- */
 
-enum { TOUCHED = 1, WRITTEN = 2 };
+enum { TOUCHED = 1, WRITTEN = 2, DROPPED = 4 };
 
 static void add(struct witness *w, struct seen_list *list, uint64_t word)
 {
@@ -156,14 +156,20 @@ static void take_root(struct witness *w, const struct event *e)
     note_root(w, &registers);
 }
 
-/* A frame is given, or given back; its write protection is lifted. */
+static void note_returned(struct witness *w, uint64_t gfn)
+{
+    w->noted[gfn] &= (uint8_t)~DROPPED;
+    add(w, &w->seen->returned, gfn);
+}
+
+/* A frame is given, or mapped again; its write protection is lifted. */
 static void take_work(struct witness *w, const struct event *e)
 {
     uint64_t gfn = e->address >> FRAME_SHIFT;
     if (e->detail == WORK_unprotect)
         add(w, &w->seen->rewritten, gfn);
-    else if (e->detail == WORK_back && gfn < w->frames && w->noted[gfn] & TOUCHED)
-        add(w, &w->seen->returned, gfn);
+    else if (e->detail == WORK_map && gfn < w->frames && w->noted[gfn] & DROPPED)
+        note_returned(w, gfn);
     else if (e->detail == WORK_back)
         note_frame(w, e->address, TOUCHED);
 }
@@ -197,6 +203,7 @@ static void take(void *self, const struct event *e)
         break;
     case EVENT_GUEST_STORE:
         w->seen->stores++;
+        w->seen->late_stores += w->dropped;
         note_frame(w, e->address, WRITTEN);
         break;
     case EVENT_WORK:
@@ -224,10 +231,20 @@ bool witness_begin(struct witness *w, struct machine *m, struct observation *see
     return true;
 }
 
+/* Only what there was goes, and can come back. */
+static void note_dropped(struct witness *w, uint64_t gfn)
+{
+    if (gfn < w->frames && w->noted[gfn] & TOUCHED)
+        w->noted[gfn] |= DROPPED;
+}
+
 void witness_item(struct witness *w, const struct script_item *item, const struct outcome *o)
 {
     if (item->verb == VERB_store && o->kind == OUTCOME_OK)
         note_frame(w, item->gpa + item->size - 1, WRITTEN);
+    w->dropped |= item->verb == VERB_drop;
+    for (uint64_t done = 0; item->verb == VERB_drop && done < item->length; done += FRAME_BYTES)
+        note_dropped(w, (item->gpa + done) >> FRAME_SHIFT);
     if (item->verb == VERB_access && o->kind == OUTCOME_EXIT)
         note_refused(w, 0, w->at);
 }

@@ -37,6 +37,7 @@ struct witness {
     uint64_t exits[EXIT_REASON_COUNT];   /**< by reason */
     uint64_t settled[EXIT_REASON_COUNT]; /**< of them, those up to the last access */
     struct way followed; /**< by a hypervisor that walks the guest's tables for it */
+    bool dropped;        /**< frames were, at some time */
     bool exhausted;      /**< no memory for what was seen */
 };
 

@@ -66,11 +66,11 @@ static bool give_frame(struct door *door, unsigned depth, gpa_t gpa)
     return true;
 }
 
-/* What was dropped around a page: what is write-protected stays apart. */
+/* What was dropped around a page that is read in: what is write-protected stays apart. */
 static void bring_back_around(struct p2m *p2m, gpa_t gpa)
 {
     gpa_t first = gpa & -(gpa_t)AROUND;
-    for (gpa_t at = first; at < first + AROUND; at += FRAME_BYTES) {
+    for (gpa_t at = first; p2m->dropped && at < first + AROUND; at += FRAME_BYTES) {
         struct p2m_entry entry = p2m_get(p2m, at);
         if (entry.state != P2M_KEPT || entry.write_protected)
             continue;
@@ -82,11 +82,14 @@ static void bring_back_around(struct p2m *p2m, gpa_t gpa)
 bool back_page(struct door *door, unsigned depth, gpa_t gpa, unsigned kind, struct p2m_entry *entry)
 {
     struct p2m *p2m = &door->machine->vm[door->vcpu->vm].p2m[depth];
-    if (p2m_get(p2m, gpa).state == P2M_ABSENT && !give_frame(door, depth, gpa))
+    bool absent = p2m_get(p2m, gpa).state == P2M_ABSENT;
+    if (absent && !give_frame(door, depth, gpa))
         return false;
     *entry = p2m_get(p2m, gpa);
     bool write = (kind & KIND_OP) == KIND_WRITE, lift = write && entry->write_protected;
     bool dropped = entry->state == P2M_KEPT;
+    if ((absent || dropped) && !write && !entry->write_protected)
+        bring_back_around(p2m, gpa);
     if (!dropped && !lift)
         return true;
     entry->state = P2M_PRESENT;
@@ -96,8 +99,6 @@ bool back_page(struct door *door, unsigned depth, gpa_t gpa, unsigned kind, stru
         bill_work(door, depth, entry->level, WORK_back, gpa);
     if (lift)
         bill_work(door, depth, entry->level, WORK_unprotect, gpa);
-    if (dropped && !write && !entry->write_protected)
-        bring_back_around(p2m, gpa);
     return true;
 }
 

@@ -10,6 +10,7 @@ static bool changes(enum move move, struct p2m_entry *entry)
         entry->state = P2M_KEPT;
     if (move == MOVE_WRITE_PROTECT && before.state != P2M_ABSENT)
         entry->write_protected = true;
+    entry->withdrawn = before.state != P2M_ABSENT;
     return entry->state != before.state || entry->write_protected != before.write_protected;
 }
 

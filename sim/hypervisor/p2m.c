@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* A word: bits 1:0 state, 2 write-protected, 5:4 level, the rest the frame's address. */
-enum { STATE = 3, PROTECTED = 4, LEVEL_SHIFT = 4, WORD = 8 };
+/* A word: bits 1:0 state, 2 write-protected, 3 withdrawn, 5:4 level, the rest the frame's address.
+ */
+enum { STATE = 3, PROTECTED = 4, WITHDRAWN = 8, LEVEL_SHIFT = 4, WORD = 8 };
 
 static uint64_t place_of(gpa_t gpa)
 {
@@ -24,6 +25,7 @@ void p2m_fini(struct p2m *p)
 bool p2m_clone(struct p2m *clone, const struct p2m *p)
 {
     clone->bytes = p->bytes;
+    clone->dropped = p->dropped;
     return mem_clone(&clone->words, &p->words);
 }
 
@@ -35,14 +37,16 @@ struct p2m_entry p2m_get(const struct p2m *p, gpa_t gpa)
     return (struct p2m_entry){.state = (enum p2m_state)(word & STATE),
                               .level = word >> LEVEL_SHIFT & 3,
                               .write_protected = word & PROTECTED,
+                              .withdrawn = word & WITHDRAWN,
                               .at = word & ~low_bits(FRAME_SHIFT)};
 }
 
 void p2m_put(struct p2m *p, gpa_t gpa, const struct p2m_entry *entry)
 {
+    p->dropped |= entry->state == P2M_KEPT;
     mem_store(&p->words, place_of(gpa),
               entry->at | entry->level << LEVEL_SHIFT | (entry->write_protected ? PROTECTED : 0) |
-                  entry->state,
+                  (entry->withdrawn ? WITHDRAWN : 0) | entry->state,
               WORD);
 }
 

@@ -20,12 +20,15 @@ enum p2m_state {
 struct p2m {
     struct mem words;
     uint64_t bytes; /**< of the space above: a gpa must be below */
+    bool dropped;   /**< some frame was, at some time */
 };
 
 struct p2m_entry {
     enum p2m_state state;
     unsigned level;       /**< of the page of the space below that the frame is part of */
     bool write_protected; /**< the next write exits */
+    bool withdrawn;       /**< by a move; the kernel in the VM has not written it since, so that
+                             its own mapping of the frame is to be made again */
     uint64_t at;          /**< address of the frame in the space below */
 };
 

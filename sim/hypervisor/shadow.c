@@ -240,13 +240,17 @@ static enum remedy refused(struct door *door, const struct access *access, const
 static bool provide(struct door *door, gpa_t gpa, bool watched)
 {
     struct p2m_entry entry = p2m_get(&shadow_vm(door)->p2m[1], gpa);
-    bool ready = entry.state == P2M_PRESENT && !entry.write_protected;
+    bool ready = entry.state == P2M_PRESENT && !entry.write_protected && !entry.withdrawn;
     if (watched)
         bill_exit(door, 1, EXIT_FOR_table_write, gpa, 0);
     else if (!ready)
         bill_exit(door, 1, EXIT_FOR_hidden_fault, gpa, 0);
     if (!back_page(door, 1, gpa, KIND_WRITE, &entry))
         return false;
+    if (entry.withdrawn) {
+        entry.withdrawn = false;
+        p2m_put(&shadow_vm(door)->p2m[1], gpa, &entry);
+    }
     if (!watched && !ready)
         bill_work(door, 1, entry.level, WORK_fill, gpa);
     return true;
