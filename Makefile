@@ -119,7 +119,9 @@ validate: ## the model beside real KVM, here and on emulated computers, and docs
 	$(Q)tools/setup validate
 	+$(Q)$(again) all
 	$(Q)code=0; tools/validate $(B) nestwalk validate --all --format json || code=$$?; \
-	[ $$code = 3 ] || $(B)/nestwalk validate --write docs/VALIDATION.md $(B)/validate/*.out; exit $$code
+	tools/validate $(B) nestwalk fuzz --seed 2 --count 200000 --format json || code=$$?; \
+	[ $$code = 3 ] || $(B)/nestwalk validate --write docs/VALIDATION.md $(B)/validate/*/*.out; \
+	exit $$code
 
 .PHONY: unit
 unit: $(B)/unit ## run the unit tests alone (ARGS='--filter memo/*' picks some)

@@ -40,8 +40,10 @@ void fuzz_report_table(FILE *out, const struct fuzz_report *r)
 
 void fuzz_report_json(FILE *out, const struct fuzz_report *r)
 {
+    fputs("{\n  \"schema\": \"nestwalk/fuzz/1\",\n  \"driver\": ", out);
+    json_string(out, r->environment->driver);
     fprintf(out,
-            "{\n  \"seed\": %" PRIu64 ",\n  \"differences\": %" PRIu64 ",\n  \"mode\": ", r->seed,
+            ",\n  \"seed\": %" PRIu64 ",\n  \"differences\": %" PRIu64 ",\n  \"mode\": ", r->seed,
             r->differences);
     json_string(out, r->mode);
     fputs(",\n  \"judge\": ", out);

@@ -33,31 +33,42 @@ static char *read_text(const char *path, struct err *err)
     return NULL;
 }
 
-/* The lines of all files as one array. NULL with err set. */
+static bool is_result(const cJSON *one)
+{
+    const char *schema = cJSON_GetStringValue(cJSON_GetObjectItem(one, "schema"));
+    return schema &&
+           (!strcmp(schema, "nestwalk/validation/1") || !strcmp(schema, "nestwalk/fuzz/1"));
+}
+
+/* Every value in a text, one after the other, put into an array. False: one is no result. */
+static bool read_values(const char *text, cJSON *all)
+{
+    while (text += strspn(text, " \t\r\n"), *text) {
+        cJSON *one = cJSON_ParseWithOpts(text, &text, false);
+        if (!is_result(one)) {
+            cJSON_Delete(one);
+            return false;
+        }
+        cJSON_AddItemToArray(all, one);
+    }
+    return true;
+}
+
+/* What all files hold, as one array. NULL with err set. */
 static cJSON *read_results(char *const *paths, int n, struct err *err)
 {
     cJSON *all = cJSON_CreateArray();
-    for (int i = 0; all && i < n; i++) {
-        char *text = read_text(paths[i], err), *rest = text;
-        for (char *line; text && all && (line = strsep(&rest, "\n"));) {
-            cJSON *one = *line ? cJSON_Parse(line) : NULL;
-            const char *schema = cJSON_GetStringValue(cJSON_GetObjectItem(one, "schema"));
-            if (schema && !strcmp(schema, "nestwalk/validation/1")) {
-                cJSON_AddItemToArray(all, one);
-                continue;
-            }
-            cJSON_Delete(one);
-            if (!*line)
-                continue;
-            err_set(err, EXIT_USAGE, "%s: a line is none of validate --format json", paths[i]);
-            cJSON_Delete(all);
-            all = NULL;
-        }
+    for (int i = 0; i < n; i++) {
+        char *text = read_text(paths[i], err);
+        bool good = text && read_values(text, all);
+        if (text && !good)
+            err_set(err, EXIT_USAGE, "%s: it holds what neither validate nor fuzz prints as JSON",
+                    paths[i]);
         free(text);
-        if (!text) {
-            cJSON_Delete(all);
-            all = NULL;
-        }
+        if (good)
+            continue;
+        cJSON_Delete(all);
+        return NULL;
     }
     return all;
 }
@@ -91,6 +102,11 @@ static void print_names(const cJSON *array, FILE *out)
 
 /* ---- tables ---- */
 
+static bool is_fuzz(const cJSON *one)
+{
+    return !strcmp(text_of(one, "schema"), "nestwalk/fuzz/1");
+}
+
 static bool same_environment(const cJSON *a, const cJSON *b)
 {
     return !strcmp(text_of(a, "driver"), text_of(b, "driver")) &&
@@ -122,7 +138,7 @@ static void print_environments(const cJSON *all, FILE *out)
     cJSON_ArrayForEach(one, all)
     {
         const cJSON *e = cJSON_GetObjectItem(one, "environment");
-        if (!is_first_of_environment(all, one))
+        if (is_fuzz(one) || !is_first_of_environment(all, one))
             continue;
         fprintf(out, "| %s | %s | %s | %s | ", text_of(e, "driver"), text_of(e, "technique"),
                 text_of(e, "kernel"), text_of(e, "machine"));
@@ -172,7 +188,7 @@ static void print_ran(const cJSON *all, FILE *out)
         out);
     cJSON_ArrayForEach(one, all)
     {
-        if (!strcmp(text_of(one, "verdict"), "cannot"))
+        if (is_fuzz(one) || !strcmp(text_of(one, "verdict"), "cannot"))
             continue;
         fprintf(out, "| %s | %s | %s | %s | ", text_of(one, "scenario"), text_of(one, "mode"),
                 text_of(cJSON_GetObjectItem(one, "environment"), "driver"),
@@ -201,6 +217,59 @@ static void print_left_out(const cJSON *all, FILE *out)
     }
 }
 
+/* ---- random programs ---- */
+
+static uint64_t faults_of(const cJSON *one)
+{
+    static const char *const kinds[] = {"not_canonical", "not_present", "reserved", "key",
+                                        "fetch",         "write",       "read"};
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        sum += number_of(one, kinds[i]);
+    return sum;
+}
+
+static void print_fuzz_masks(const cJSON *one, FILE *out)
+{
+    const cJSON *mask;
+    const char *before = "";
+    cJSON_ArrayForEach(mask, cJSON_GetObjectItem(one, "masks"))
+    {
+        if (!number_of(mask, "within_reach"))
+            continue;
+        fprintf(out, "%s%s %s of %s", before, mask->string,
+                grouped(number_of(mask, "explained")).text,
+                grouped(number_of(mask, "within_reach")).text);
+        before = "; ";
+    }
+}
+
+static void print_fuzzed(const cJSON *all, FILE *out)
+{
+    const cJSON *one;
+    bool any = false;
+    cJSON_ArrayForEach(one, all)
+    {
+        if (!is_fuzz(one))
+            continue;
+        if (!any)
+            fputs(
+                "\n## Random programs\n\n"
+                "| KVM | Seed | Programs | Accesses | Of them faults | Words stored into tables | "
+                "Invalidations | Masked, of what was in reach | Programs that differ |\n"
+                "|---|---|---|---|---|---|---|---|---|\n",
+                out);
+        any = true;
+        fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | ", text_of(one, "driver"),
+                grouped(number_of(one, "seed")).text, grouped(number_of(one, "programs")).text,
+                grouped(number_of(one, "accesses")).text, grouped(faults_of(one)).text,
+                grouped(number_of(one, "edits")).text,
+                grouped(number_of(one, "invalidations")).text);
+        print_fuzz_masks(one, out);
+        fprintf(out, " | **%s** |\n", grouped(number_of(one, "differences")).text);
+    }
+}
+
 /* ---- the page ---- */
 
 bool validation_write_page(const char *path, char *const *results, int n_results, struct err *err)
@@ -216,6 +285,7 @@ bool validation_write_page(const char *path, char *const *results, int n_results
         fprintf(out, "%.*s%s\n\n", (int)(end - page), page, mark);
         print_environments(all, out);
         print_ran(all, out);
+        print_fuzzed(all, out);
         print_left_out(all, out);
         good = !ferror(out) & !fclose(out);
     }
