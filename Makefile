@@ -118,7 +118,8 @@ test-programs: $(B)/nestwalk $(B)/unit $(B)/reproduce
 validate: ## the model beside real KVM, here and on emulated computers, and docs/VALIDATION.md
 	$(Q)tools/setup validate
 	+$(Q)$(again) all
-	$(Q)code=0; tools/validate $(B) nestwalk validate --all --format json || code=$$?; \
+	$(Q)code=0; tools/validate $(B) nestwalk validate --all --trace scenarios/traces/gzip.nwtrace.xz \
+		--format json || code=$$?; \
 	tools/validate $(B) nestwalk fuzz --seed 2 --count 200000 --format json || code=$$?; \
 	[ $$code = 3 ] || $(B)/nestwalk validate --write docs/VALIDATION.md $(B)/validate/*/*.out; \
 	exit $$code

@@ -59,7 +59,7 @@ static void name_driver(struct environment *env)
 static void name_machine(struct environment *env)
 {
     unsigned eax, ebx = 0, ecx = 0, edx = 0;
-    char maker[13] = "", board[64] = "";
+    char maker[13] = "", board[64] = "", version[64] = "";
     const char *kind = "bare metal";
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx >> 31) {
         __cpuid(0x40000000, eax, ebx, ecx, edx);
@@ -73,7 +73,9 @@ static void name_machine(struct environment *env)
                                                     : "a VM";
     }
     read_word("/sys/class/dmi/id/sys_vendor", board);
-    snprintf(env->machine, sizeof env->machine, *board ? "%s (%s)" : "%s", kind, board);
+    read_word("/sys/class/dmi/id/product_version", version);
+    snprintf(env->machine, sizeof env->machine, *board ? "%s (%s%s%s)" : "%s", kind, board,
+             *version ? " " : "", version);
 }
 
 static void ask_system(struct environment *env)
