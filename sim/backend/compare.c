@@ -300,11 +300,19 @@ static const char *why_not_rewritten(const struct trial *t)
     return none ? "no frame was write-protected and written again" : NULL;
 }
 
+static bool has_other_second_stage(const struct trial *t)
+{
+    return second_stage_is_ept(t->vm->second_stage) == t->environment->npt;
+}
+
 static const char *why_not_counts(const struct trial *t)
 {
     const char *why = why_not_technique(t);
     if (!why)
         why = t->astray;
+    if (!why && t->environment->nested && has_other_second_stage(t))
+        why = t->environment->npt ? "the scenario's second stage is EPT, and KVM's here is NPT"
+                                  : "the scenario's second stage is NPT, and KVM's here is EPT";
     if (!why && t->environment->emulates_supervisor && has_supervisor(t))
         why = "code at CPL 0 is emulated here, and takes no fault of KVM's";
     if (!why && !t->environment->nested && t->model->late_stores)

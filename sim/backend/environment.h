@@ -37,6 +37,7 @@ const char *mask_why(enum mask);
 
 struct environment {
     bool nested;              /**< KVM uses a second stage; else shadow tables */
+    bool npt;                 /**< and that is AMD's, else Intel's */
     char driver[32];          /**< "kvm_amd npt=1", "kvm_intel ept=1", "kvm_pvm" */
     char kernel[96];          /**< uname -r */
     char machine[96];         /**< "QEMU TCG", "bare metal", as far as can be seen */

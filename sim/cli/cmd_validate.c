@@ -85,17 +85,26 @@ static void validate(struct job *job, const struct scenario *s)
     led_fini(&led);
 }
 
-/* In its own mode; of --all also in the mode of the technique that KVM uses here, in which more can
- * be compared. */
+/* Has a VM virtualized as KVM does it here. False: it is so already. */
+static bool adapt(const struct environment *e, struct vm_config *vm)
+{
+    enum mode mode = e->nested ? MODE_NESTED : MODE_SHADOW;
+    enum second_stage second = e->npt ? SECOND_NPT4 : SECOND_EPT4;
+    bool same = vm->mode == mode && (!e->nested || second_stage_is_ept(vm->second_stage) != e->npt);
+    vm->mode = mode;
+    vm->second_stage = e->nested ? second : vm->second_stage;
+    return !same;
+}
+
+/* As it is; of --all also with the technique that KVM uses here, with which more can be compared.
+ */
 static void validate_modes(struct job *job, struct scenario *s)
 {
     struct vm_config vm = s->machine.vms[0];
-    enum mode here = job->environment.nested ? MODE_NESTED : MODE_SHADOW;
     validate(job, s);
-    if (!job->all || cli_has(job->cli, "mode") || s->machine.n_vms != 1 || vm.mode == here ||
-        kvm_cannot(s, &job->environment))
+    if (!job->all || cli_has(job->cli, "mode") || s->machine.n_vms != 1 ||
+        kvm_cannot(s, &job->environment) || !adapt(&job->environment, &vm))
         return;
-    vm.mode = here;
     s->machine.vms = &vm;
     s->machine.memory += s->machine.memory < 2 * vm.memory ? 2 * vm.memory : 0;
     validate(job, s);
@@ -152,6 +161,7 @@ static int validate_trace(struct job *job, const char *path)
         return code;
     if (machine_load(&host, cli_value(job->cli, "machine", "skylake-sp"), &diagnostics)) {
         traced_make(&traced, &host.machine, path, mode, mib << 20);
+        traced.vm.second_stage = job->environment.npt ? SECOND_NPT4 : SECOND_EPT4;
         validate(job, &traced.scenario);
         scenario_free(&host);
     } else {

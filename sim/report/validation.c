@@ -8,6 +8,7 @@
 #include "sim/report/figures.h"
 #include "sim/report/fold.h"
 #include "sim/report/lines.h"
+#include "sim/report/words.h"
 
 /* ---- words ---- */
 
@@ -156,10 +157,18 @@ static void print_where(const struct environment *e, FILE *out)
                 e->kernel, e->machine);
 }
 
+const char *validation_second_stage(const struct validation *v)
+{
+    const struct vm_config *vm = &v->scenario->machine.vms[0];
+    return vm->mode == MODE_NESTED ? second_name(vm->second_stage) : NULL;
+}
+
 void validation_print_table(const struct validation *v, FILE *out)
 {
     const char *why = v->cannot ? v->cannot : v->failure;
-    fprintf(out, "%s (%s): %s\n", v->name, mode_name(v->scenario->machine.vms[0].mode),
+    const char *second = validation_second_stage(v);
+    fprintf(out, "%s (%s%s%s): %s\n", v->name, mode_name(v->scenario->machine.vms[0].mode),
+            second ? ", " : "", second ? second : "",
             v->cannot ? "can't run on KVM here" : validation_verdict(v));
     if (why) {
         fold_print(out, 1, "  ", why);

@@ -24,6 +24,9 @@ struct validation {
 /** "agrees", "differs", "failed", or "cannot". */
 const char *validation_verdict(const struct validation *);
 
+/** Of a VM in mode nested, "ept4" and the like; of others NULL. */
+const char *validation_second_stage(const struct validation *);
+
 /** A difference's place in words: "item 3, a read of 0x4000 at CPL 3". @p text: @p room bytes.
  * Returns text. */
 const char *difference_place(const struct scenario *, const struct difference *, char *text,

@@ -104,6 +104,7 @@ void validation_print_json(const struct validation *v, FILE *out)
     fputs("{ \"schema\": \"nestwalk/validation/1\", \"scenario\": ", out);
     json_string(out, v->name);
     pair(out, "mode", mode_name(v->scenario->machine.vms[0].mode));
+    pair(out, "second_stage", validation_second_stage(v));
     fputs(", \"environment\": { ", out);
     print_environment(v->environment, out);
     fputs(" }", out);

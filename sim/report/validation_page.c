@@ -190,7 +190,9 @@ static void print_ran(const cJSON *all, FILE *out)
     {
         if (is_fuzz(one) || !strcmp(text_of(one, "verdict"), "cannot"))
             continue;
-        fprintf(out, "| %s | %s | %s | %s | ", text_of(one, "scenario"), text_of(one, "mode"),
+        const char *second = text_of(one, "second_stage");
+        fprintf(out, "| %s | %s%s%s | %s | %s | ", text_of(one, "scenario"), text_of(one, "mode"),
+                *second ? ", " : "", second,
                 text_of(cJSON_GetObjectItem(one, "environment"), "driver"),
                 grouped(number_of(one, "accesses")).text);
         print_compared(one, out);

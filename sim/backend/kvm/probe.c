@@ -49,7 +49,8 @@ static void name_driver(struct environment *env)
     strcpy(env->driver, "an unknown driver");
     if (read_word("/sys/module/kvm_intel/parameters/ept", word))
         snprintf(env->driver, sizeof env->driver, "kvm_intel ept=%d", strchr("Y1", *word) != NULL);
-    if (read_word("/sys/module/kvm_amd/parameters/npt", word))
+    env->npt = read_word("/sys/module/kvm_amd/parameters/npt", word);
+    if (env->npt)
         snprintf(env->driver, sizeof env->driver, "kvm_amd npt=%d", strchr("Y1", *word) != NULL);
     if (access("/sys/module/kvm_pvm", F_OK) == 0)
         strcpy(env->driver, "kvm_pvm");
