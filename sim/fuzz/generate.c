@@ -250,7 +250,7 @@ static bool add_access(struct maker *m, gva_t gva)
     gva = a->gva;
     a->gva ^= chance(m, 1) ? (uint64_t)1 << 60 : 0; /* not canonical */
     item.has_value = a->op == OP_WRITE;
-    item.value = item.has_value ? harmless_word(m) & low_bits(8u * a->size) : 0;
+    item.value = item.has_value ? harmless_word(m) & ~UINT64_C(0) >> (64 - 8u * a->size) : 0;
     if (!add(m, &item))
         return false;
     remember(m, gva);
