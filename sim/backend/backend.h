@@ -71,8 +71,12 @@ struct backend {
      * the scenario is nothing for this backend, EXIT_NO where its guest came to grief.
      */
     bool (*run)(struct backend *, const struct scenario *, struct observation *seen, struct err *);
+    const volatile int *stop; /**< not 0: the run is to end early, as a failure; NULL: never */
     void *self;
 };
+
+/** Whether it was asked to stop; then with err set. */
+bool backend_stopped(const struct backend *, struct err *);
 
 void observation_fini(struct observation *);
 

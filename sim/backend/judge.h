@@ -10,9 +10,10 @@
 /**
  * Runs it on the model with the features that guests have here, on the same model with nothing
  * cached, and on KVM, and compares. False with err set where one of them did not come to the end;
- * see backend.run. Precondition: kvm_cannot says nothing.
+ * see backend.run, and backend.stop for @p stop. Precondition: kvm_cannot says nothing.
  */
-bool judge(const struct scenario *, const struct environment *, struct verdict *, struct err *);
+bool judge(const struct scenario *, const struct environment *, const volatile int *stop,
+           struct verdict *, struct err *);
 
 /** The scenario on a machine with the features that guests have here. What it points to is
  * shared. */

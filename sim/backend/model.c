@@ -102,40 +102,55 @@ static void keep_memory(const struct machine *m, struct observation *seen)
 
 /* ---- a run ---- */
 
+/* What a run's hooks need. */
+struct watch {
+    struct witness witness;
+    const struct backend *backend;
+    struct err *err;
+};
+
 static void take_outcome(void *self, unsigned index, const struct script_item *item,
                          const struct outcome *o, const struct machine *m)
 {
-    struct witness *w = self;
+    struct witness *w = &((struct watch *)self)->witness;
     w->seen->outcome[index] = *o;
     if (o->words == m->err.text)
         w->seen->outcome[index].words = NULL; /* the machine will be gone */
     witness_item(w, item, o);
 }
 
-static bool run_machine(const struct scenario *s, struct machine *m, struct observation *seen,
-                        struct err *err)
+static bool take_progress(void *self, uint64_t accesses)
 {
-    struct witness w;
-    const struct run_hooks hooks = {take_outcome, NULL, &w};
+    const struct watch *watch = self;
+    (void)accesses;
+    return backend_stopped(watch->backend, watch->err);
+}
+
+static bool run_machine(const struct backend *self, const struct scenario *s, struct machine *m,
+                        struct observation *seen, struct err *err)
+{
+    struct watch watch = {.backend = self, .err = err};
+    const struct run_hooks hooks = {take_outcome, take_progress, &watch};
     seen->outcome = calloc(s->n_script + 1, sizeof *seen->outcome);
-    if (!seen->outcome || !witness_begin(&w, m, seen))
+    if (!seen->outcome || !witness_begin(&watch.witness, m, seen))
         return out_of_memory(err);
     seen->n_outcomes = s->n_script;
-    bool done = run_scenario(s, m, &hooks, err);
-    if (!witness_end(&w, m) && done)
+    bool done = run_scenario(s, m, &hooks, err) && !backend_stopped(self, err);
+    if (!witness_end(&watch.witness, m) && done)
         done = out_of_memory(err);
     say_what_is_known(seen, m->vm[0].config);
     keep_memory(m, seen);
     return done;
 }
 
-static bool run_variant(const struct variant *variant, struct observation *seen, struct err *err)
+static bool run_variant(const struct backend *self, const struct variant *variant,
+                        struct observation *seen, struct err *err)
 {
     const struct scenario *s = &variant->scenario;
     if (s->machine.n_vms != 1)
         return err_set(err, EXIT_USAGE, "%u VMs: what is observed is one", s->machine.n_vms);
     struct machine *m = machine_new(&s->machine, err);
-    bool done = m && run_foresee(s, m, err) && run_machine(s, m, seen, err);
+    bool done = m && run_foresee(s, m, err) && run_machine(self, s, m, seen, err);
     machine_free(m);
     return done;
 }
@@ -144,22 +159,20 @@ static bool run_warm(struct backend *self, const struct scenario *s, struct obse
                      struct err *err)
 {
     struct variant variant;
-    (void)self;
     *seen = (struct observation){0};
     variant_of(&variant, s);
-    return run_variant(&variant, seen, err);
+    return run_variant(self, &variant, seen, err);
 }
 
 static bool run_cold(struct backend *self, const struct scenario *s, struct observation *seen,
                      struct err *err)
 {
     struct variant variant;
-    (void)self;
     *seen = (struct observation){0};
     variant_of(&variant, s);
     make_cold(&variant);
-    return run_variant(&variant, seen, err);
+    return run_variant(self, &variant, seen, err);
 }
 
-struct backend backend_model = {"model", run_warm, NULL};
-struct backend backend_cold_model = {"cold model", run_cold, NULL};
+struct backend backend_model = {.name = "model", .run = run_warm};
+struct backend backend_cold_model = {.name = "cold model", .run = run_cold};

@@ -3,6 +3,11 @@
 
 #include "sim/backend/backend.h"
 
+bool backend_stopped(const struct backend *b, struct err *err)
+{
+    return b->stop && *b->stop && !err_set(err, EXIT_NO, "interrupted");
+}
+
 bool seen_add(struct seen_list *list, uint64_t word)
 {
     if (list->n == list->room) {

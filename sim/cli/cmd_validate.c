@@ -15,6 +15,7 @@ struct job {
     struct environment environment;
     bool all;                                        /* --all */
     unsigned agrees, differs, failed, cannot, wrong; /* wrong: could not be read */
+    enum exit_code failure; /* of those that failed, the gravest: the least */
 };
 
 static void print(const struct job *job, const struct validation *v)
@@ -72,10 +73,14 @@ static void validate(struct job *job, const struct scenario *s)
                            .name = s->path,
                            .environment = &job->environment,
                            .cannot = kvm_cannot(s, &job->environment)};
-    if (!v.cannot && judge(s, &job->environment, &verdict, &err))
+    if (!v.cannot && judge(s, &job->environment, &cli_interrupted, &verdict, &err))
         v.verdict = &verdict;
     else if (!v.cannot)
         v.failure = err.text;
+    if (v.failure && cli_interrupted)
+        return;
+    if (v.failure && (!job->failed || err.code < job->failure))
+        job->failure = err.code;
     if (v.verdict && verdict.n_first)
         led_find(&led, &dressed, &verdict.first[0]);
     v.walk = led.report;
@@ -124,7 +129,7 @@ static void validate_file(struct job *job, char *path)
     scenario_free(&s);
 }
 
-static void validate_all(struct job *job)
+static int validate_all(struct job *job)
 {
     static const char *const where[] = {"scenarios/*.json", "scenarios/validation/*.json"};
     glob_t found = {0};
@@ -132,7 +137,9 @@ static void validate_all(struct job *job)
         glob(where[i], i ? GLOB_APPEND : 0, NULL, &found);
     for (size_t i = 0; i < found.gl_pathc && !cli_interrupted; i++)
         validate_file(job, found.gl_pathv[i]);
+    size_t n = found.gl_pathc;
     globfree(&found);
+    return n ? EXIT_OK : cli_usage(job->cli, "--all: the current folder has no scenarios/*.json");
 }
 
 /* ---- a trace ---- */
@@ -188,8 +195,10 @@ static void print_sum(const struct job *job)
 static int conclude(const struct job *job)
 {
     print_sum(job);
-    if (job->differs || job->failed)
+    if (job->differs || (job->failed && job->all))
         return EXIT_NO;
+    if (job->failed)
+        return (int)job->failure;
     return job->wrong || (job->cannot && !job->all) ? EXIT_USAGE : EXIT_OK;
 }
 
@@ -232,10 +241,10 @@ static int run(struct cli *cli)
     if (cli_has(cli, "probe"))
         return print_environment(&job);
     if (job.all)
-        validate_all(&job);
-    for (int i = 0; i < cli->n_arguments && !cli_interrupted; i++)
+        code = validate_all(&job);
+    for (int i = 0; !code && i < cli->n_arguments && !cli_interrupted; i++)
         validate_file(&job, cli->arguments[i]);
-    if (trace)
+    if (!code && trace)
         code = validate_trace(&job, trace);
     return code ? code : conclude(&job);
 }

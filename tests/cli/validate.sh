@@ -62,5 +62,17 @@ run validate "$SCRATCH/two.json" --mode nested
 ok "what KVM can't run" exits 2 "$out" "can't run on KVM here" "$out" "several VMs"
 run validate scenarios/validation/mask-*.json --format json
 ok "the masks' own scenarios" test "$code" != 1
+run validate --trace "$SCRATCH/none"
+ok "a trace that is not there is bad input" exits 2 "$out" "cannot open"
+program=$(realpath "$NESTWALK")
+(cd "$SCRATCH" && exec "$program" validate --all) >"$out" 2>"$err"
+code=$?
+ok "all of nothing is no agreement" exits 2 "$err" "scenarios"
+echo '{ "version": 1, "vms": [ { "memory": "64MiB", "mode": "shadow", "processes": [ {
+  "map": [ { "gva": "0x400000", "size": "32MiB" } ],
+  "workload": { "generator": "uniform", "accesses": 1000000000 } } ] } ] }' >"$SCRATCH/long.json"
+timeout -k 20 -s TERM 2 "$NESTWALK" validate "$SCRATCH/long.json" >"$out" 2>"$err"
+code=$?
+ok "ends soon when it is told to" exits 124 "$out"
 run validate --trace scenarios/traces/gzip.nwtrace.xz
 ok "a real program's trace" exits 0 "$out" "agrees"

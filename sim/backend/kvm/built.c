@@ -372,13 +372,20 @@ static void take_outcome(void *self, unsigned index, const struct script_item *i
     r->seen->outcome[index] = *o;
 }
 
+static bool take_progress(void *self, uint64_t accesses)
+{
+    struct kvm_run *r = self;
+    (void)accesses;
+    return backend_stopped(r->backend, &r->err);
+}
+
 static bool run_machine(struct built *b, const struct machine_config *config)
 {
     struct kvm_run *r = b->run;
-    struct run_hooks hooks = {.outcome = take_outcome, .self = r};
+    struct run_hooks hooks = {.outcome = take_outcome, .progress = take_progress, .self = r};
     struct machine *m = machine_new_on(config, NULL, &b->real, &r->err);
     bool good = m && kvm_begin(r) && run_scenario(r->scenario, m, &hooks, &r->err);
-    good = good && flush(b);
+    good = good && !r->err.code && flush(b);
     if (good)
         r->seen->accesses = m->accesses;
     r->seen->has_faults = good;

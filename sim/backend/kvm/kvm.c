@@ -246,7 +246,8 @@ static bool run(struct backend *self, const struct scenario *scenario, struct ob
                 struct err *err)
 {
     struct observation followed = {0};
-    struct kvm_run r = {.scenario = scenario, .vm = &scenario->machine.vms[0], .seen = seen};
+    struct kvm_run r = {
+        .scenario = scenario, .vm = &scenario->machine.vms[0], .backend = self, .seen = seen};
     struct kvm_run again = r;
     struct here *asked = self->self;
     *seen = (struct observation){0};

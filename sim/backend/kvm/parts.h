@@ -17,6 +17,7 @@ enum { ROOTS_MAX = 64 };
 struct kvm_run {
     const struct scenario *scenario;
     const struct vm_config *vm;
+    const struct backend *backend; /**< which may be asked to stop */
     struct observation *seen;
     struct harness *harness;
     struct harness_config config;

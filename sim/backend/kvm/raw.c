@@ -103,7 +103,7 @@ bool kvm_run_raw(struct kvm_run *r)
         memcpy(memory + r->vm->images[i].gpa, r->vm->images[i].bytes, r->vm->images[i].length);
     good = kvm_begin(r);
     for (unsigned i = 0; good && i < r->scenario->n_script; i++)
-        good = do_item(&raw, i);
+        good = !backend_stopped(r->backend, &r->err) && do_item(&raw, i);
     good = good && settle(&raw);
     if (good)
         kvm_count(r);
